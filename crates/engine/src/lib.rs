@@ -1,0 +1,1 @@
+//! The step contract, the planner, the journal and the one loop.

@@ -1,0 +1,1 @@
+//! Old installations and stand-in services to rehearse upgrades on.

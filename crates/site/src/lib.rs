@@ -1,0 +1,9 @@
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+//! The world: files, databases, services, commands and endpoints of one installation.
+//!
+//! This is the only crate that touches what an application owns. Everything with an effect takes a [`Tell`] and
+//! passes a fault point before and after each effect.
+
+pub mod tell;
+
+pub use tell::{Failure, Faults, Halt, Progress, Tell, Unit};
