@@ -50,7 +50,15 @@ pub trait Decode: Sized {
 pub fn decode<T: Decode>(node: &Node, out: &mut Diagnostics) -> Option<T> {
     let mut cx = Decoder::default();
     let value = T::decode(node, &mut cx);
-    let found = cx.into_diagnostics();
+    let mut found = cx.into_diagnostics();
+    if value.is_none() && !found.has_errors() {
+        // A decoder that says nothing breaks its contract; the file is refused, and not without a word.
+        found.push(
+            Diagnostic::error("P007", "this cannot be read, and its reader does not say why")
+                .at(node.span, "")
+                .help("report this as a bug, with the lines shown"),
+        );
+    }
     // An error that went along with a value (an unknown key) refuses it all the same.
     let value = value.filter(|_| !found.has_errors());
     out.append(found);
@@ -79,7 +87,7 @@ impl Decoder {
         self.push(if node.is_null() {
             diagnostic.at(node.span, "no value").help("write the value, or remove the key")
         } else {
-            diagnostic.at(node.span, format!("expected {expected}"))
+            diagnostic.at(node.span, "").help(format!("write {expected} here"))
         });
         None
     }
@@ -93,6 +101,11 @@ impl Decoder {
     ) -> Option<T> {
         self.push(Diagnostic::error("P008", message).at(node.span, "").help(help));
         None
+    }
+
+    /// Says whether another finding would only be counted.
+    pub fn is_full(&self) -> bool {
+        self.diagnostics.is_full()
     }
 
     /// Says whether an error was found so far.

@@ -155,16 +155,28 @@ impl Diagnostic {
         let title = level.primary_title(message).id(self.code);
         let report = match (self.span, source) {
             (Some(span), Some(source)) => {
-                let text = &source.text;
+                let primary = first_line(&source.text, span);
+                let related: Vec<(Range<usize>, &String)> = self
+                    .related
+                    .iter()
+                    .map(|(span, label)| (first_line(&source.text, *span), label))
+                    .collect();
+                let window = window(&source.text, related.iter().map(|(range, _)| range).chain([&primary]));
+                let inside = |range: &Range<usize>| {
+                    let end = range.end.min(window.end) - window.start;
+                    (range.start - window.start).min(end)..end
+                };
                 let primary = AnnotationKind::Primary
-                    .span(first_line(text, span))
+                    .span(inside(&primary))
                     .label(self.label.as_deref().map(printable));
-                let related = self.related.iter().map(|(span, label)| {
-                    AnnotationKind::Context.span(first_line(text, *span)).label(Some(printable(label)))
+                let related = related.iter().map(|(range, label)| {
+                    AnnotationKind::Context.span(inside(range)).label(Some(printable(label)))
                 });
+                let line = line_column(&source.text, window.start).0;
                 title.element(
-                    Snippet::source(&**text)
+                    Snippet::source(&source.text[window.clone()])
                         .path(printable(&source.name))
+                        .line_start(line)
                         .annotation(primary)
                         .annotations(related.collect::<Vec<_>>()),
                 )
@@ -221,6 +233,16 @@ fn first_line(text: &str, span: Span) -> Range<usize> {
     start..start + line.len()
 }
 
+/// Returns the whole lines from the first to the last of the ranges: the renderer splits all that it is given.
+fn window<'a>(text: &str, ranges: impl Iterator<Item = &'a Range<usize>>) -> Range<usize> {
+    let (start, end) =
+        ranges.fold((text.len(), 0), |(start, end), range| (start.min(range.start), end.max(range.end)));
+    let start = text[..start].rfind('\n').map_or(0, |index| index + 1);
+    let end = text[end..].find('\n').map_or(text.len(), |index| end + index);
+    // The renderer shows a carriage return at the end of its text, and none before a line feed.
+    start..end - usize::from(text[start..end].ends_with('\r'))
+}
+
 /// Returns line and column of a byte offset, both counted from 1, the column in characters.
 ///
 /// An offset past the end is taken as the end, one inside a character as that character.
@@ -271,10 +293,10 @@ impl Diagnostics {
     /// Adds a finding; after 200 they are only counted.
     pub fn push(&mut self, diagnostic: Diagnostic) {
         self.errors += usize::from(diagnostic.severity == Severity::Error);
-        if self.kept.len() < KEPT {
-            self.kept.push(diagnostic);
-        } else {
+        if self.is_full() {
             self.left_off += 1;
+        } else {
+            self.kept.push(diagnostic);
         }
     }
 
@@ -291,6 +313,11 @@ impl Diagnostics {
     /// Returns how many there are, those that were only counted among them.
     pub fn len(&self) -> usize {
         self.kept.len() + self.left_off
+    }
+
+    /// Says whether another finding would only be counted.
+    pub fn is_full(&self) -> bool {
+        self.kept.len() >= KEPT
     }
 
     /// Adds all of the other's.
@@ -449,6 +476,14 @@ mod tests {
                         .starts_with("error[P001]: odd\n")
                 );
             }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn rendering_is_total(text in "[a\\r\\n\\té🦀\\x00\\x1b]{0,12}", a in 0..30_usize, b in 0..30_usize, c in 0..30_usize) {
+            let diagnostic = Diagnostic::error("P001", "m").at(Span { start: a, end: b }, "l").also(Span { start: b, end: c }, "r");
+            diagnostic.render(Some(&Source::new("x", text)));
         }
     }
 

@@ -87,6 +87,11 @@ impl<'a> Fields<'a> {
                 true => diagnostic.note("no key is known here"),
                 false => diagnostic.note(format!("known here: {}", self.known.join(", "))),
             };
+            // The suggestion costs more than all else, and a finding that is only counted shows none.
+            if cx.is_full() {
+                cx.push(diagnostic);
+                continue;
+            }
             cx.push(match closest(&key.text, self.known.iter().copied()) {
                 Some(meant) if self.entries.iter().any(|(other, _)| other.text == meant) => {
                     diagnostic.help(format!("remove it; `{meant}` is there already"))

@@ -59,7 +59,8 @@ fn place(text: &str, offset: usize) -> Span {
 
 /// Returns message and help; where we have no better words, the reader's own.
 fn wording(kind: &ErrorKind) -> (String, &'static str) {
-    const COLON: &str = "a key is followed by `:` and a space; text that contains `: ` needs quotes";
+    const COLON: &str =
+        "quote text that contains `: `, line up the keys of one map, and close the brackets above";
     const INDENT: &str = "keys of one map stand in the same column";
     let (message, help) = match kind {
         ErrorKind::TabNotAllowed
@@ -118,9 +119,10 @@ fn wording(kind: &ErrorKind) -> (String, &'static str) {
         ErrorKind::InvalidFlowScalarIndent => {
             ("this must be indented deeper than the line that opens the bracket", INDENT)
         }
-        ErrorKind::InvalidQuotedScalarIndent => {
-            ("the text in quotes goes on in a line that is not indented", "indent it deeper than its key")
-        }
+        ErrorKind::InvalidQuotedScalarIndent => (
+            "the text in quotes goes on in a line that is not indented",
+            "close the quote, or indent the line deeper than its key",
+        ),
         ErrorKind::InvalidTrailingSingleQuotedScalar | ErrorKind::InvalidTrailingDoubleQuotedScalar => {
             ("text after the closing quote", "quote the whole value, or separate items with a comma")
         }
