@@ -131,7 +131,8 @@ impl Faults {
             Some(Blow::Cut) => Err(Halt::Cut),
             Some(Blow::Full) => Err(Halt::Full),
             Some(Blow::Kill) => {
-                let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+                let _ =
+                    rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
                 Err(Halt::Cut)
             }
             None => Ok(()),

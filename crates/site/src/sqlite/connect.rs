@@ -197,7 +197,8 @@ impl Database {
 pub fn open_immutable(path: &Path) -> Result<Connection, OpenError> {
     let path = real_path(path)?;
     look(&path)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || {
         let connection = Connection::open_with_flags(immutable_uri(&path), flags)?;
         connection.pragma_update(None, "query_only", true)?;

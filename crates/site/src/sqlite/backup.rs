@@ -1,0 +1,349 @@
+//! Copying a database that may be in use, and proving the copy before it gets its name.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use serde::{Deserialize, Serialize};
+use switchback_model::digest::Digest;
+
+use crate::sqlite::connect::{Database, OpenError, open_immutable, side_file};
+use crate::sqlite::fingerprint::{Fingerprint, FingerprintError, Snapshot, join};
+use crate::sqlite::traits::{FileTraits, TraitsError};
+use crate::tell::{Failure, Halt, Tell, Unit};
+
+/// Why a backup could not be made. The source is unchanged, and no file has the name of the backup that is not one.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The source or the copy could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A file of that name holds something else than the source does now; it may be the only good copy.
+    #[error("back up to {}: it holds another state already ({}); move it away first", .path.display(), .lines.join("; "))]
+    Exists {
+        /// The destination.
+        path: PathBuf,
+        /// What differs.
+        lines: Vec<String>,
+    },
+    /// The copy has broken pages, so the source has them too.
+    #[error("back up {}: its pages are damaged ({}); put back a good copy of it first", .path.display(), .lines.join("; "))]
+    Damaged {
+        /// The source.
+        path: PathBuf,
+        /// What SQLite found.
+        lines: Vec<String>,
+    },
+    /// The copy reads differently.
+    #[error("prove the backup of {}: the copy differs ({}); check the disk and try again", .path.display(), .lines.join("; "))]
+    Differs {
+        /// The source.
+        path: PathBuf,
+        /// What differs.
+        lines: Vec<String>,
+    },
+    /// Reading the source or the copy failed.
+    #[error(transparent)]
+    Fingerprint(#[from] FingerprintError),
+    /// Owner, mode or attributes of the source could not be read.
+    #[error(transparent)]
+    Traits(#[from] TraitsError),
+    /// SQLite failed to copy.
+    #[error("copy {}: {source}", .path.display())]
+    Sqlite {
+        /// The source.
+        path: PathBuf,
+        /// What SQLite says.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The file system failed.
+    #[error("write {}: {source}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Stopped on the way.
+    #[error(transparent)]
+    Halt(#[from] Halt),
+}
+
+impl Failure for BackupError {
+    fn halt(&self) -> Option<Halt> {
+        match self {
+            BackupError::Halt(halt) => Some(*halt),
+            BackupError::Fingerprint(error) => error.halt(),
+            _ => None,
+        }
+    }
+}
+
+/// What is known about a proven backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupReport {
+    /// Its size.
+    pub bytes: u64,
+    /// Its rows, by table.
+    pub rows: BTreeMap<String, u64>,
+    /// The digest of the file's bytes.
+    pub file: Digest,
+    /// What the source was, and the copy is.
+    pub fingerprint: Fingerprint,
+    /// Owner, mode and attributes of the source; the copy itself is readable by its owner alone.
+    pub traits: FileTraits,
+    /// Rows that break the application's own rules (a NULL where NOT NULL is declared). They are copied as they are.
+    pub complaints: Vec<String>,
+}
+
+/// Backs up `source` to the file `dest`, while others may read and write the source.
+///
+/// One read transaction spans the copy of the pages and the fingerprint of the source, so both are of one moment. In WAL
+/// mode writers go on meanwhile; in rollback mode their commits wait, as SQLite has one version of a page there.
+/// The pages go to `dest.partial`; that file is checked page by page and row by row against the source, synced, and only
+/// then renamed. After `Ok` the backup survives a power cut; after anything else there is no `dest`, or a proven one.
+///
+/// When `dest` exists and holds what the source holds now, this is a repeat and changes nothing; any other `dest` is refused.
+pub fn backup(source: &Database, dest: &Path, tell: &Tell) -> Result<BackupReport, BackupError> {
+    let path = source.real_path()?;
+    let connection = source.open_read()?;
+    if std::fs::symlink_metadata(dest).is_ok() {
+        return repeat(&path, &connection, dest, tell);
+    }
+    let partial = side_file(dest, ".partial");
+    let report = make(&path, connection, &partial, tell).and_then(|report| {
+        tell.point("sqlite.backup.rename")?;
+        std::fs::rename(&partial, dest).map_err(|source| io(dest, source))?;
+        tell.point("sqlite.backup.renamed")?;
+        sync_folder(dest).map_err(|source| io(dest, source))?;
+        tell.point("sqlite.backup.synced")?;
+        Ok(report)
+    });
+    // What failed is of no use, and may be what filled the disk. A dead process writes nothing more, though.
+    if report.as_ref().is_err_and(|error| error.halt() != Some(Halt::Cut)) {
+        let _ = std::fs::remove_file(&partial);
+    }
+    report
+}
+
+/// Makes a copy of `source` to try things on: the same as [`backup`].
+pub fn scratch_copy(source: &Database, dest: &Path, tell: &Tell) -> Result<BackupReport, BackupError> {
+    backup(source, dest, tell)
+}
+
+/// Reads a backup that was made before and proves it again; `traits` are those that were recorded with it.
+pub fn read_backup(path: &Path, traits: &FileTraits, tell: &Tell) -> Result<BackupReport, BackupError> {
+    let proof = std::thread::scope(|scope| prove(scope, path, tell).wait(path))?;
+    Ok(report(proof, traits.clone()))
+}
+
+fn repeat(
+    path: &Path,
+    connection: &Connection,
+    dest: &Path,
+    tell: &Tell,
+) -> Result<BackupReport, BackupError> {
+    let (source, proof) = std::thread::scope(|scope| {
+        let proof = prove(scope, dest, tell);
+        let source = Fingerprint::read(connection, tell);
+        (source, proof.wait(dest))
+    });
+    let (source, proof) = (source?, proof?);
+    let lines = proof.fingerprint.differences(&source);
+    if !lines.is_empty() {
+        return Err(BackupError::Exists { path: dest.to_owned(), lines });
+    }
+    // The try before this one may have died between the rename and its sync.
+    sync_folder(dest).map_err(|source| io(dest, source))?;
+    Ok(report(proof, FileTraits::of(path)?))
+}
+
+fn make(
+    path: &Path,
+    connection: Connection,
+    partial: &Path,
+    tell: &Tell,
+) -> Result<BackupReport, BackupError> {
+    let sqlite = |source| BackupError::Sqlite { path: path.to_owned(), source };
+    let traits = FileTraits::of(path)?;
+    tell.point("sqlite.backup.create")?;
+    create(partial).map_err(|source| io(partial, source))?;
+    tell.point("sqlite.backup.created")?;
+    let snapshot = Snapshot::hold(&connection).map_err(sqlite)?;
+    copy_pages(path, &connection, partial, tell)?;
+    tell.point("sqlite.backup.copied")?;
+    let (source, proof) = std::thread::scope(|scope| {
+        let proof = prove(scope, partial, tell);
+        let source = Fingerprint::read(&connection, tell);
+        (source, proof.wait(path))
+    });
+    drop(snapshot);
+    // Broken pages are named as such, even where they also made the source unreadable.
+    let proof = match (source, proof) {
+        (_, Err(error @ BackupError::Damaged { .. })) => return Err(error),
+        (Err(error), _) => return Err(error.into()),
+        (Ok(source), proof) => {
+            let proof = proof?;
+            let lines = proof.fingerprint.differences(&source);
+            if !lines.is_empty() {
+                return Err(BackupError::Differs { path: path.to_owned(), lines });
+            }
+            proof
+        }
+    };
+    tell.point("sqlite.backup.proven")?;
+    Ok(report(proof, traits))
+}
+
+fn create(partial: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(partial) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(partial)?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))
+}
+
+/// Copies all pages in steps. The read transaction that `from` is in pins the version that every step sees: a backup
+/// starts over only when the source's transaction ends between steps (sqlite.org/backup.html), and this one does not.
+fn copy_pages(path: &Path, from: &Connection, partial: &Path, tell: &Tell) -> Result<(), BackupError> {
+    let sqlite = |source| BackupError::Sqlite { path: path.to_owned(), source };
+    let absolute = std::path::absolute(partial).map_err(|source| io(partial, source))?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut to = Connection::open_with_flags(&absolute, flags).map_err(sqlite)?;
+    // The file has no name yet, so half of it needs no journal; it is synced once, at the end.
+    to.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;")
+        .map_err(sqlite)?;
+    let page_size: i64 = from.query_row("PRAGMA page_size", [], |row| row.get(0)).map_err(sqlite)?;
+    let page_size = page_size.unsigned_abs().max(512);
+    let pages = i32::try_from((16 << 20) / page_size).unwrap_or(1024);
+    let backup = Backup::new(from, &mut to).map_err(sqlite)?;
+    loop {
+        tell.go_on()?;
+        let step = backup.step(pages).map_err(sqlite)?;
+        let progress = backup.progress();
+        let count = |pages: i32| u64::from(pages.unsigned_abs()) * page_size;
+        let (total, left) = (count(progress.pagecount), count(progress.remaining));
+        tell.progress("copying pages", total.saturating_sub(left), Some(total), Unit::Bytes);
+        match step {
+            StepResult::Done => break,
+            StepResult::More => tell.point("sqlite.backup.copying")?,
+            // Nobody else knows the copy, and the source is locked by our transaction: waiting would not help.
+            _ => {
+                let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+                return Err(sqlite(rusqlite::Error::SqliteFailure(busy, None)));
+            }
+        }
+    }
+    drop(backup);
+    to.close().map_err(|(_, source)| sqlite(source))
+}
+
+/// What two threads found out about a copy.
+struct Proof {
+    bytes: u64,
+    file: Digest,
+    fingerprint: Fingerprint,
+    complaints: Vec<String>,
+}
+
+type Pending<'scope, T> = std::thread::ScopedJoinHandle<'scope, Result<T, BackupError>>;
+
+/// The proof of a copy in the making: its pages on one thread, its rows on another.
+struct Proving<'scope> {
+    pages: Pending<'scope, Vec<String>>,
+    rows: Pending<'scope, (u64, Digest, Fingerprint)>,
+}
+
+fn prove<'scope, 'env>(
+    scope: &'scope std::thread::Scope<'scope, 'env>,
+    copy: &'env Path,
+    tell: &'env Tell,
+) -> Proving<'scope> {
+    let pages = scope.spawn(move || {
+        File::open(copy).and_then(|file| file.sync_all()).map_err(|source| io(copy, source))?;
+        check_pages(copy, tell)
+    });
+    let rows = scope.spawn(move || {
+        let (bytes, file) = digest_file(copy, tell)?;
+        Ok((bytes, file, Fingerprint::read(&open_immutable(copy)?, tell)?))
+    });
+    Proving { pages, rows }
+}
+
+impl Proving<'_> {
+    /// Waits for both threads; `subject` is what is called damaged if it is.
+    fn wait(self, subject: &Path) -> Result<Proof, BackupError> {
+        let (pages, rows) = (join(self.pages), join(self.rows));
+        let (damage, complaints): (Vec<_>, Vec<_>) = pages?.into_iter().partition(|line| !is_complaint(line));
+        if !damage.is_empty() {
+            return Err(BackupError::Damaged { path: subject.to_owned(), lines: damage });
+        }
+        let (bytes, file, fingerprint) = rows?;
+        Ok(Proof { bytes, file, fingerprint, complaints })
+    }
+}
+
+fn report(proof: Proof, traits: FileTraits) -> BackupReport {
+    let Proof { bytes, file, fingerprint, complaints } = proof;
+    BackupReport { bytes, rows: fingerprint.counts(), file, fingerprint, traits, complaints }
+}
+
+/// Runs `quick_check` and returns what it says, which is nothing for a sound copy.
+fn check_pages(copy: &Path, tell: &Tell) -> Result<Vec<String>, BackupError> {
+    let sqlite = |source: rusqlite::Error| match source.sqlite_error_code() {
+        Some(ErrorCode::OperationInterrupted) => BackupError::Halt(Halt::Interrupted),
+        Some(ErrorCode::DatabaseCorrupt) => {
+            BackupError::Damaged { path: copy.to_owned(), lines: vec![source.to_string()] }
+        }
+        _ => BackupError::Sqlite { path: copy.to_owned(), source },
+    };
+    let mut connection = open_immutable(copy)?;
+    let stop = tell.stop_flag();
+    let stopped = move || stop.load(std::sync::atomic::Ordering::Relaxed);
+    connection.progress_handler(100_000, Some(stopped)).map_err(sqlite)?;
+    let mut statement = connection.prepare("PRAGMA quick_check(20)").map_err(sqlite)?;
+    let lines = statement.query_map([], |row| row.get::<_, String>(0)).map_err(sqlite)?;
+    let lines = lines.collect::<Result<Vec<_>, _>>().map_err(sqlite)?;
+    Ok(lines.into_iter().filter(|line| line != "ok").collect())
+}
+
+/// Says whether a line of `quick_check` is about a row that breaks a rule, and not about a broken file.
+fn is_complaint(line: &str) -> bool {
+    // The texts are those of sqlite3Pragma (pragma.c); "non-unique entry in index" is damage.
+    let typed = line.starts_with("non-") && line.contains(" value in ");
+    line.starts_with("NULL value in ") || line.starts_with("CHECK constraint failed in ") || typed
+}
+
+fn digest_file(path: &Path, tell: &Tell) -> Result<(u64, Digest), BackupError> {
+    let mut file = File::open(path).map_err(|source| io(path, source))?;
+    let (mut hasher, mut buffer, mut bytes) = (blake3::Hasher::new(), vec![0u8; 1 << 20], 0u64);
+    loop {
+        tell.go_on()?;
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok((bytes, Digest(*hasher.finalize().as_bytes()))),
+            Ok(len) => {
+                hasher.update(&buffer[..len]);
+                bytes += len as u64;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(source) => return Err(io(path, source)),
+        }
+    }
+}
+
+/// Makes the names in the folder of `path` durable.
+pub(super) fn sync_folder(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+fn io(path: &Path, source: std::io::Error) -> BackupError {
+    BackupError::Io { path: path.to_owned(), source }
+}
