@@ -1,11 +1,27 @@
-#![cfg_attr(test, allow(clippy::unwrap_used))]
 //! The pure heart: playbooks, versions, plans, records, run state, diagnostics, digests.
 //!
 //! No files, no network, no clock, no environment: values in, values out.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
+extern crate self as switchback_model;
+
+pub mod compile;
+pub mod decide;
 pub mod decode;
 pub mod diagnostic;
+pub mod digest;
+pub mod jq;
+pub mod path;
+pub mod phase;
+pub mod plan;
+pub mod playbook;
+pub mod probe;
+pub mod record;
+pub mod run;
+pub mod site_file;
 pub mod suggest;
+pub mod target;
 pub mod text;
 pub mod tree;
 pub mod version;
+pub mod words;

@@ -1,0 +1,364 @@
+//! The playbook as it is written: how one application gets from version to version.
+
+use crate::decode::{Decode, Decoder, Duration, Keyed, OneOrMany, Schemas, Spanned};
+use crate::diagnostic::{Diagnostic, Span};
+use crate::text::Template;
+use crate::tree::Node;
+use crate::tree::Value as Tree;
+use crate::version::{Range, Version};
+use crate::{choice, record};
+
+/// Version of the playbook language that this build reads.
+pub const PLAYBOOK_FORMAT: u64 = 1;
+
+choice! {
+    /// The type of an input.
+    pub enum InputType {
+        /// A path of a file.
+        File = "file",
+        /// A path of a folder.
+        Folder = "folder",
+        /// A path of a program.
+        Program = "program",
+        /// An absolute URL.
+        Url = "url",
+        /// Any text.
+        Text = "text",
+        /// How a service is stopped and started, or `none`: a person does it.
+        Service = "service",
+        /// A TCP port.
+        Port = "port",
+        /// One of `of`.
+        Choice = "choice",
+    }
+}
+
+record! {
+    /// Something that only the operator knows.
+    pub struct Input {
+        /// What it is.
+        pub r#type: InputType,
+        /// What the operator is told about it.
+        pub help: Option<String>,
+        /// Its value where the site names none.
+        pub default: Option<String>,
+        /// Whether it may stay away.
+        pub optional: Option<bool>,
+        /// What may be chosen, for a `choice`.
+        pub of: Vec<String>,
+        /// An example for the site file that `init` writes.
+        pub example: Option<String>,
+    }
+}
+
+record! {
+    /// A question to the site and the answer that is wanted.
+    pub struct ProbeBody {
+        /// The database to ask: a target, or `TARGET@backup` for the copy that this run made.
+        pub r#in: Option<Spanned<String>>,
+        /// One statement that reads; `:name` is the value of an input. A name that ends in `.sql` is a file of the playbook.
+        pub sql: Option<Spanned<String>>,
+        /// A table, to be compared by `same_as`.
+        pub table: Option<Spanned<String>>,
+        /// Column of this table to column of the other; `*` to `*` for all that are not named.
+        pub columns: Option<Keyed<String>>,
+        /// A URL to get.
+        pub get: Option<Template>,
+        /// The status that the answer must have; else any of 200 to 299.
+        pub status: Option<u16>,
+        /// A jq program over the JSON of the answer.
+        pub jq: Option<Spanned<String>>,
+        /// A text, such as an input.
+        pub text: Option<Template>,
+        /// A file target, for its content.
+        pub file: Option<Spanned<String>>,
+        /// A command, as a list of arguments.
+        pub run: Option<Vec<Template>>,
+        /// The exit status that the command must have; else 0.
+        pub exit: Option<u16>,
+        /// The wanted answer, or a list of which one is wanted.
+        pub is: Option<OneOrMany<Node>>,
+        /// `true`: there must be no row; each one found is named.
+        pub none: Option<bool>,
+        /// The answer must equal another's.
+        pub same_as: Option<Box<ProbeBody>>,
+        /// The answer must match this regular expression.
+        pub matches: Option<Spanned<String>>,
+        /// The answer must not match this regular expression.
+        pub lacks: Option<Spanned<String>>,
+        /// What is wrong when the answer is another.
+        pub r#else: Option<String>,
+        /// What mends it.
+        pub help: Option<String>,
+        /// For how long the question is asked again.
+        pub within: Option<Duration>,
+    }
+}
+
+record! {
+    /// What tells the old or the new release of a service by its answers.
+    pub struct Identity {
+        /// Holds when this release answers.
+        pub is: ProbeBody,
+    }
+}
+
+record! {
+    /// One HTTP request of a maintenance switch.
+    pub struct RequestBody {
+        /// `put`, `post` or `delete`.
+        pub method: Method,
+        /// The URL.
+        pub url: Template,
+    }
+}
+
+choice! {
+    /// An HTTP method that changes something.
+    pub enum Method {
+        /// PUT.
+        Put = "put",
+        /// POST.
+        Post = "post",
+        /// DELETE.
+        Delete = "delete",
+    }
+}
+
+record! {
+    /// How an endpoint enters and leaves maintenance.
+    pub struct MaintenanceBody {
+        /// Enters it.
+        pub enter: RequestBody,
+        /// Leaves it.
+        pub leave: RequestBody,
+        /// Holds while it is on.
+        pub is_on: ProbeBody,
+    }
+}
+
+record! {
+    /// One thing of a site that an upgrade may touch. Exactly one of `sqlite`, `file`, `service`, `http` says what it is.
+    pub struct TargetBody {
+        /// Path of a SQLite database.
+        pub sqlite: Option<Template>,
+        /// Path of a file.
+        pub file: Option<Template>,
+        /// A service input.
+        pub service: Option<Template>,
+        /// Base URL of an HTTP endpoint.
+        pub http: Option<Template>,
+        /// For a service: the targets it keeps its data in.
+        pub stores: Vec<Spanned<String>>,
+        /// For a service: whether writers come in through it.
+        pub entrance: Option<bool>,
+        /// For a service: tells the old release.
+        pub old: Option<Identity>,
+        /// For a service: tells the new release.
+        pub new: Option<Identity>,
+        /// For an endpoint: the service that answers there.
+        pub served_by: Option<Spanned<String>>,
+        /// For an endpoint: how maintenance is entered and left.
+        pub maintenance: Option<MaintenanceBody>,
+    }
+}
+
+record! {
+    /// A piece of evidence for the installed version.
+    pub struct Evidence {
+        /// The database to ask.
+        pub r#in: Option<Spanned<String>>,
+        /// One statement whose first value is the answer.
+        pub sql: Option<Spanned<String>>,
+        /// A URL to get.
+        pub get: Option<Template>,
+        /// A jq program over the JSON of the answer.
+        pub jq: Option<Spanned<String>>,
+        /// A command, as a list of arguments.
+        pub run: Option<Vec<Template>>,
+        /// Answer to release (`"0.6"`) or range (`">=0.7"`).
+        pub means: Keyed<String>,
+        /// `true`: a site that cannot answer says nothing; else it is a refusal.
+        pub may_be_silent: Option<bool>,
+    }
+}
+
+record! {
+    /// How the installed version is found: every piece is asked, and those that answer must agree.
+    pub struct Detection {
+        /// The evidence.
+        pub detect: Vec<Evidence>,
+    }
+}
+
+record! {
+    /// What the upgrade gives up by design.
+    pub struct Loss {
+        /// Name by which it is accepted.
+        pub id: Spanned<String>,
+        /// What is lost.
+        pub says: String,
+        /// A query that names each row that is lost.
+        pub rows: Option<ProbeBody>,
+        /// Why it cannot be measured, if it cannot.
+        pub unmeasured: Option<String>,
+    }
+}
+
+record! {
+    /// A danger that the operator takes on by name.
+    pub struct Risk {
+        /// Name by which it is accepted.
+        pub id: Spanned<String>,
+        /// What may happen.
+        pub says: String,
+        /// Holds when the danger is there; else it always is.
+        pub when: Option<ProbeBody>,
+    }
+}
+
+record! {
+    /// A release that the path must not jump over.
+    pub struct Release {
+        /// The release.
+        pub version: Version,
+        /// Whether every path through it stops there.
+        pub stop: Option<bool>,
+        /// Whether writers must come in there before the path goes on.
+        pub rests: Option<bool>,
+        /// Why.
+        pub why: Option<String>,
+    }
+}
+
+record! {
+    /// One edge of the upgrade path.
+    pub struct Upgrade {
+        /// The releases it starts from.
+        pub from: Spanned<Range>,
+        /// The release it leads to.
+        pub to: Spanned<Version>,
+        /// What integrators have to know.
+        pub notes: Vec<String>,
+        /// Checks and whatever has no impact.
+        pub prepare: Vec<StepEntry>,
+        /// Writers out.
+        pub freeze: Vec<StepEntry>,
+        /// Data, schema, config.
+        pub change: Vec<StepEntry>,
+        /// Reconciliation, still frozen.
+        pub prove: Vec<StepEntry>,
+        /// Writers in.
+        pub thaw: Vec<StepEntry>,
+        /// Looking from outside.
+        pub confirm: Vec<StepEntry>,
+    }
+}
+
+record! {
+    /// A playbook.
+    pub struct Playbook {
+        /// Name of the application.
+        pub playbook: Spanned<String>,
+        /// Version of the language: 1.
+        pub format: Spanned<u64>,
+        /// One sentence for `switchback list`.
+        pub title: Option<String>,
+        /// What only the operator knows.
+        pub inputs: Keyed<Input>,
+        /// What an upgrade may touch.
+        pub targets: Keyed<TargetBody>,
+        /// How the installed version is found.
+        pub version: Detection,
+        /// Releases with a say in the path.
+        pub releases: Vec<Release>,
+        /// What is given up by design.
+        pub losses: Vec<Loss>,
+        /// What is risked.
+        pub risks: Vec<Risk>,
+        /// The edges of the upgrade path.
+        pub upgrades: Vec<Upgrade>,
+    }
+}
+
+/// One step as it is written: `kind: body`, and beside the body what every kind has.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct StepEntry {
+    /// The kind, with its place.
+    pub kind: Spanned<String>,
+    /// The body, for its kind to read.
+    pub body: Node,
+    /// Why it is done.
+    pub why: Option<String>,
+    /// The name it wants in the plan.
+    pub id: Option<String>,
+    /// It is in the plan only if this holds when planning.
+    pub when: Option<ProbeBody>,
+}
+
+/// The keys that every step has, whatever its kind: taken out before the kind reads the body.
+const COMMON: [&str; 3] = ["why", "id", "when"];
+
+impl Decode for StepEntry {
+    fn decode(node: &Node, cx: &mut Decoder) -> Option<StepEntry> {
+        let Tree::Map(entries) = &node.value else {
+            cx.push(not_a_step(node.span));
+            return None;
+        };
+        let [(kind, body)] = entries.as_slice() else {
+            cx.push(not_a_step(node.span));
+            return None;
+        };
+        let kind = Spanned { value: kind.text.clone(), span: kind.span };
+        let mut entry = StepEntry { kind, body: body.clone(), why: None, id: None, when: None };
+        let Tree::Map(fields) = &body.value else { return Some(entry) };
+        for (key, value) in fields {
+            match key.text.as_str() {
+                "why" => entry.why = Some(String::decode(value, cx)?),
+                "id" => entry.id = Some(String::decode(value, cx)?),
+                "when" => entry.when = Some(ProbeBody::decode(value, cx)?),
+                _ => {}
+            }
+        }
+        let own = fields.iter().filter(|(key, _)| !COMMON.contains(&key.text.as_str())).cloned().collect();
+        entry.body.value = Tree::Map(own);
+        Some(entry)
+    }
+
+    fn schema(_: &mut Schemas) -> serde_json::Value {
+        serde_json::json!({ "$ref": "#/$defs/Step" })
+    }
+}
+
+fn not_a_step(span: Span) -> Diagnostic {
+    Diagnostic::error("P007", "a step is a map with one key, its kind")
+        .at(span, "this is not one")
+        .help("write `- stop: app`, with everything about the step below its kind")
+}
+
+impl Default for ProbeBody {
+    /// A probe that asks nothing: the beginning of one that is put together.
+    fn default() -> ProbeBody {
+        ProbeBody {
+            r#in: None,
+            sql: None,
+            table: None,
+            columns: None,
+            get: None,
+            status: None,
+            jq: None,
+            text: None,
+            file: None,
+            run: None,
+            exit: None,
+            is: None,
+            none: None,
+            same_as: None,
+            matches: None,
+            lacks: None,
+            r#else: None,
+            help: None,
+            within: None,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Targets, resolved: the things of a site that an upgrade may touch.
+
+use crate::probe::Probe;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// One target of a plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum TargetDef {
+    /// A SQLite database file.
+    Sqlite {
+        /// Path of the database file.
+        path: String,
+    },
+    /// A file.
+    File {
+        /// Path of the file.
+        path: String,
+    },
+    /// Something that runs.
+    Service {
+        /// How it is stopped and started, as the site names it.
+        spec: Value,
+        /// The targets that it keeps its data in.
+        stores: Vec<String>,
+        /// Whether writers come in through it.
+        entrance: bool,
+        /// Holds when the old release answers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        old: Option<Probe>,
+        /// Holds when the new release answers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        new: Option<Probe>,
+    },
+    /// An HTTP endpoint.
+    Http {
+        /// Base URL, without a slash at its end.
+        base: String,
+        /// The service that answers there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        served_by: Option<String>,
+        /// How maintenance is entered and left, for endpoints that have it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        maintenance: Option<Box<MaintenanceDef>>,
+    },
+}
+
+/// One HTTP request without an answer worth keeping.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Method, in capitals.
+    pub method: String,
+    /// Full URL.
+    pub url: String,
+}
+
+/// How an endpoint enters and leaves maintenance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MaintenanceDef {
+    /// Enters it.
+    pub enter: Request,
+    /// Leaves it.
+    pub leave: Request,
+    /// Holds while it is on. An endpoint that does not answer says neither yes nor no.
+    pub is_on: Probe,
+}
+
+impl TargetDef {
+    /// Returns the file that a backup, a lock or a fingerprint of this target is about.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            TargetDef::Sqlite { path } | TargetDef::File { path } => Some(path),
+            TargetDef::Service { .. } | TargetDef::Http { .. } => None,
+        }
+    }
+
+    /// Returns the kind's name, as error texts use it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            TargetDef::Sqlite { .. } => "SQLite database",
+            TargetDef::File { .. } => "file",
+            TargetDef::Service { .. } => "service",
+            TargetDef::Http { .. } => "HTTP endpoint",
+        }
+    }
+}
