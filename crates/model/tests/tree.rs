@@ -327,6 +327,10 @@ fn check(node: &Node, text: &str) {
             assert!(text.get(key.span.start..key.span.end).is_some(), "{key:?}");
             check(value, text);
         }),
+        Value::Scalar { text: plain, plain: true } => {
+            let slice = slice(text, node.span);
+            assert!(slice.contains('\n') || slice == plain, "{slice:?} is not {plain:?}");
+        }
         Value::Null | Value::Scalar { .. } => {}
     }
 }
