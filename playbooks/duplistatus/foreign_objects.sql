@@ -1,15 +1,15 @@
--- Lists what is in the database and is not the application's, or is not as the application made it.
+-- Lists what is in the database but does not belong to the application, or is not as the application made it.
 --
 -- One sentence for a person in each row. Views and triggers break or vanish when a table is rebuilt, an index
 -- or a column of somebody else would be lost without a word, so each of them is a refusal at plan time.
 -- The expected things are written out below, in the order and with the declarations that 0.6 gives them.
--- Tables that SQLite itself keeps (sqlite_stat1 after ANALYZE) are nobody's loss and are left out.
+-- Tables that SQLite itself keeps (sqlite_stat1 after ANALYZE) are no loss to anybody and are left out.
 -- Runs on the 0.6 tables and reads only.
 WITH
   expected_table(name) AS (
     VALUES ('backups'), ('configurations'), ('db_version'), ('machines')
   ),
-  -- The columns of each index as one text. What `id TEXT PRIMARY KEY` makes by itself is here as well:
+  -- The columns of each index as one text. What a TEXT PRIMARY KEY makes by itself is here as well:
   -- a further one betrays a UNIQUE that the application has not declared.
   expected_index(name, tbl, columns, is_unique) AS (
     VALUES

@@ -4,6 +4,10 @@
 -- A lost job gets the default settings from the application at its next upload.
 -- Runs on the 0.6 tables and reads only.
 WITH
+  -- Compared as bytes: length() of a text ends at a NUL, and a name may contain one.
+  machine AS MATERIALIZED (
+    SELECT CAST(CAST(name AS TEXT) || ':' AS BLOB) AS prefix FROM machines
+  ),
   pair AS MATERIALIZED (
     SELECT DISTINCT CAST(m.name AS TEXT) || ':' || b.backup_name AS old_key
     FROM machines AS m
@@ -20,8 +24,8 @@ SELECT
   CASE
     WHEN setting.type <> 'object' THEN 'the setting is not an object'
     WHEN NOT EXISTS (
-      SELECT 1 FROM machines AS m
-      WHERE substr(setting.key, 1, length(CAST(m.name AS TEXT)) + 1) = CAST(m.name AS TEXT) || ':'
+      SELECT 1 FROM machine AS m
+      WHERE substr(CAST(setting.key AS BLOB), 1, length(m.prefix)) = m.prefix
     ) THEN 'no machine of that name'
     ELSE 'no backup of that job'
   END AS why

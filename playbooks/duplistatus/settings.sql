@@ -1,16 +1,16 @@
 -- Moves the settings of jobs and the overdue notices from machine names to server ids.
 --
--- When:  in the downtime, before the tables are renamed; the tables have their 0.6 names and columns.
+-- When:  in the downtime, before the tables are renamed, on tables that have their 0.6 names and columns.
 -- Where: inside one transaction that the caller opens. Running it twice is prevented by the ledger, not here.
 -- Needs: SQLite 3.38 (JSON functions). The plan has refused everything that broken_settings.sql lists.
 --
--- A 0.6 key is "<machine name>:<job>". Both parts may contain colons, so a key is never cut apart. Instead
+-- A 0.6 key is <machine name>:<job>. Both parts may contain colons, so a key is never cut apart. Instead
 -- every key that could be meant is built from what the database holds, and compared whole.
 -- What is left over is a declared loss, listed beforehand by lost_settings.sql and lost_notices.sql.
 
 -- 1. Settings of jobs: each goes to every (machine, job) pair that its key names.
 -- Where the names of machines are not unique, each machine of that name gets the setting.
--- Where no key finds its pair the result is an empty object. The application would keep the old row instead,
+-- Where no key finds its pair, the result is an empty object. The application would keep the old row instead,
 -- but nothing in 0.7 reads its keys any more, and keeping all of them only when all are lost helps nobody.
 UPDATE configurations
 SET value = (
@@ -50,20 +50,25 @@ SELECT
   'overdue_notifications',
   (
     WITH
+      -- Compared as bytes: length() of a text ends at a NUL, and a name may contain one.
+      machine AS MATERIALIZED (
+        SELECT CAST(id AS TEXT) AS id, CAST(name AS TEXT) AS name, CAST(CAST(name AS TEXT) || ':' AS BLOB) AS prefix
+        FROM machines
+      ),
       notice AS MATERIALIZED (
-        SELECT e.key AS old_key, e.value AS notice, e.id AS position
+        SELECT CAST(e.key AS BLOB) AS old_key, e.value AS notice, e.id AS position
         FROM json_each(old.value) AS e
         WHERE e.type = 'object'
       ),
       moved AS (
         SELECT
-          CAST(m.id AS TEXT) || substr(notice.old_key, length(CAST(m.name AS TEXT)) + 1) AS new_key,
+          m.id || ':' || CAST(substr(notice.old_key, length(m.prefix) + 1) AS TEXT) AS new_key,
           notice.position,
-          json_set(json_remove(notice.notice, '$.lastBackupDate'), '$.serverName', CAST(m.name AS TEXT)) AS notice
+          json_set(json_remove(notice.notice, '$.lastBackupDate'), '$.serverName', m.name) AS notice
         FROM notice
-        JOIN machines AS m
-          ON substr(notice.old_key, 1, length(CAST(m.name AS TEXT)) + 1) = CAST(m.name AS TEXT) || ':'
-         AND length(notice.old_key) > length(CAST(m.name AS TEXT)) + 1
+        JOIN machine AS m
+          ON substr(notice.old_key, 1, length(m.prefix)) = m.prefix
+         AND length(notice.old_key) > length(m.prefix)
       ),
       latest AS (
         SELECT *, row_number() OVER (PARTITION BY new_key ORDER BY position DESC) AS turn
