@@ -74,10 +74,10 @@ pub fn keyed(layout: Layout, pairs: &[Pair]) -> Vec<(&'static str, String)> {
 
 fn setting(turn: usize) -> Value {
     json!({
-        "notificationEvent": if turn % 3 == 0 { "all" } else { "warnings" },
+        "notificationEvent": if turn.is_multiple_of(3) { "all" } else { "warnings" },
         "overdueBackupCheckEnabled": turn % 4 != 1,
         "expectedInterval": 1 + turn % 5,
-        "intervalUnit": if turn % 2 == 0 { "day" } else { "hour" },
+        "intervalUnit": if turn.is_multiple_of(2) { "day" } else { "hour" },
     })
 }
 
