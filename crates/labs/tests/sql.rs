@@ -325,6 +325,12 @@ fn foreign_objects_are_told_one_by_one() {
             "index `sqlite_autoindex_db_version_2` on `db_version` is not the application's",
         ]
     );
+    let generated = "DROP TABLE configurations;
+        CREATE TABLE configurations (key TEXT PRIMARY KEY NOT NULL, value TEXT AS (key))";
+    assert_eq!(
+        find(generated, &[]),
+        ["column `value` of `configurations` is missing or is declared in another way"]
+    );
     assert_eq!(
         find("DROP TABLE configurations", &[]),
         ["table `configurations` of the application is missing"]
