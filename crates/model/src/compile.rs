@@ -128,7 +128,9 @@ impl<'a> Compile<'a> {
                     let name = &reference.name;
                     let input = self.input(name, reference.span)?;
                     match (&input.value, quoting) {
-                        (Some(Value::String(value)), Quoting::Url) if input.kind == InputType::Url && text.is_empty() => {
+                        (Some(Value::String(value)), Quoting::Url)
+                            if input.kind == InputType::Url && text.is_empty() =>
+                        {
                             text.push_str(value.trim_end_matches('/'));
                         }
                         (Some(Value::String(value)), Quoting::Url) => text.push_str(&encode_segment(value)),
@@ -136,8 +138,11 @@ impl<'a> Compile<'a> {
                         (Some(Value::Number(value)), _) => text.push_str(&value.to_string()),
                         (Some(_), _) => {
                             self.out.push(
-                                Diagnostic::error("P007", format!("input `{name}` is a {}, not a text", input.kind))
-                                    .at(reference.span, "used as a text here"),
+                                Diagnostic::error(
+                                    "P007",
+                                    format!("input `{name}` is a {}, not a text", input.kind),
+                                )
+                                .at(reference.span, "used as a text here"),
                             );
                             return None;
                         }
@@ -173,7 +178,9 @@ impl<'a> Compile<'a> {
             None if known.is_empty() => format!("this playbook has no {what}s"),
             None => format!("known {what}s: {}", known.join(", ")),
         };
-        self.out.push(Diagnostic::error("P010", format!("unknown {what} `{name}`")).at(span, "not known").help(help));
+        self.out.push(
+            Diagnostic::error("P010", format!("unknown {what} `{name}`")).at(span, "not known").help(help),
+        );
     }
 
     /// Returns the name of a target of the wanted kind, or says what is wrong with it.
@@ -237,7 +244,8 @@ impl<'a> Compile<'a> {
     pub fn probe(&mut self, body: &ProbeBody) -> Option<Probe> {
         let ask = self.ask(body)?;
         let verdict = self.verdict(body)?;
-        let within_ms = body.within.as_ref().map_or(0, |time| u64::try_from(time.get().as_millis()).unwrap_or(u64::MAX));
+        let within_ms =
+            body.within.as_ref().map_or(0, |time| u64::try_from(time.get().as_millis()).unwrap_or(u64::MAX));
         Some(Probe { ask, verdict, otherwise: body.r#else.clone(), help: body.help.clone(), within_ms })
     }
 
@@ -286,7 +294,9 @@ impl<'a> Compile<'a> {
         self.target_name(&store.target, place.span, &["SQLite database"])?;
         if let Some(table) = &body.table {
             let columns = match &body.columns {
-                Some(columns) => columns.iter().map(|(here, there)| (here.text.clone(), there.clone())).collect(),
+                Some(columns) => {
+                    columns.iter().map(|(here, there)| (here.text.clone(), there.clone())).collect()
+                }
                 None => BTreeMap::from([("*".to_owned(), "*".to_owned())]),
             };
             return Some(Ask::Table { store, table: table.value.clone(), columns });
@@ -303,9 +313,8 @@ impl<'a> Compile<'a> {
         match crate::jq::Program::compile(text, &[]) {
             Ok(_) => Some(Some(text.to_owned())),
             Err(error) => {
-                self.out.push(
-                    Diagnostic::error("P015", "this is not a jq program").at(span, error.to_string()),
-                );
+                self.out
+                    .push(Diagnostic::error("P015", "this is not a jq program").at(span, error.to_string()));
                 None
             }
         }
@@ -358,7 +367,9 @@ fn encode_segment(value: &str) -> String {
     let mut text = String::new();
     for byte in value.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => text.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                text.push(char::from(byte))
+            }
             _ => text.push_str(&format!("%{byte:02X}")),
         }
     }

@@ -65,5 +65,6 @@ fn go_back(state: &RunState) -> Move {
 
 /// Always false, but in the build that proves that the crash suite notices a skipped undo.
 fn broken_undo_skips(step: &StepState) -> bool {
-    cfg!(feature = "broken-undo-skips-failed") && matches!(step, StepState::Failed(..) | StepState::Started(_))
+    cfg!(feature = "broken-undo-skips-failed")
+        && matches!(step, StepState::Failed(..) | StepState::Started(_))
 }

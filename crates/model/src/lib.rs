@@ -9,6 +9,7 @@ pub mod compile;
 pub mod decide;
 pub mod decode;
 pub mod diagnostic;
+pub mod diff;
 pub mod digest;
 pub mod jq;
 pub mod path;

@@ -22,7 +22,9 @@ pub enum PathError {
         known: String,
     },
     /// The wanted release is behind the installed one.
-    #[error("go back from {from} to {to}: an upgrade leads forward; a run is taken back by `switchback rollback`")]
+    #[error(
+        "go back from {from} to {to}: an upgrade leads forward; a run is taken back by `switchback rollback`"
+    )]
     Backwards {
         /// The installed release.
         from: Version,
@@ -49,7 +51,11 @@ pub fn newest(playbook: &Playbook) -> Option<Version> {
 
 /// Finds the shortest chain of edges from `installed` to `wanted` (the newest release, if `None`) that passes every
 /// release marked `stop` between the two.
-pub fn find(playbook: &Playbook, installed: &Version, wanted: Option<&Version>) -> Result<UpgradePath, PathError> {
+pub fn find(
+    playbook: &Playbook,
+    installed: &Version,
+    wanted: Option<&Version>,
+) -> Result<UpgradePath, PathError> {
     let newest = newest(playbook).ok_or(PathError::NoUpgrades)?;
     let wanted = wanted.unwrap_or(&newest).clone();
     // A wanted `0.7` is reached by any release of the series 0.7.
@@ -64,10 +70,13 @@ pub fn find(playbook: &Playbook, installed: &Version, wanted: Option<&Version>) 
     let stops: Vec<&Release> = playbook
         .releases
         .iter()
-        .filter(|release| release.stop == Some(true) && release.version > *installed && release.version < wanted)
+        .filter(|release| {
+            release.stop == Some(true) && release.version > *installed && release.version < wanted
+        })
         .collect();
     // An edge may not jump over a stop.
-    let allowed = |from: &Version, to: &Version| !stops.iter().any(|stop| stop.version > *from && stop.version < *to);
+    let allowed =
+        |from: &Version, to: &Version| !stops.iter().any(|stop| stop.version > *from && stop.version < *to);
     let mut reached: BTreeMap<Version, Vec<usize>> = BTreeMap::from([(installed.clone(), Vec::new())]);
     let mut queue = VecDeque::from([installed.clone()]);
     while let Some(at) = queue.pop_front() {
@@ -78,14 +87,22 @@ pub fn find(playbook: &Playbook, installed: &Version, wanted: Option<&Version>) 
         }
         for (i, upgrade) in playbook.upgrades.iter().enumerate() {
             let to = &upgrade.to.value;
-            if upgrade.from.value.contains(&at) && *to > at && *to <= wanted && allowed(&at, to) && !reached.contains_key(to) {
+            if upgrade.from.value.contains(&at)
+                && *to > at
+                && *to <= wanted
+                && allowed(&at, to)
+                && !reached.contains_key(to)
+            {
                 reached.insert(to.clone(), edges.iter().copied().chain([i]).collect());
                 queue.push_back(to.clone());
             }
         }
     }
-    let known: Vec<_> =
-        playbook.upgrades.iter().map(|upgrade| format!("{} → {}", upgrade.from.value, upgrade.to.value)).collect();
+    let known: Vec<_> = playbook
+        .upgrades
+        .iter()
+        .map(|upgrade| format!("{} → {}", upgrade.from.value, upgrade.to.value))
+        .collect();
     Err(PathError::NoWay { from: installed.clone(), to: wanted, known: known.join(", ") })
 }
 
@@ -106,7 +123,8 @@ pub fn stretches(playbook: &Playbook, path: &UpgradePath) -> Vec<Stretch> {
     for (hop, edge) in path.hops.iter().zip(&path.edges) {
         hops.push(hop.clone());
         let to = &playbook.upgrades[*edge].to.value;
-        let rest = playbook.releases.iter().find(|release| release.version == *to && release.rests == Some(true));
+        let rest =
+            playbook.releases.iter().find(|release| release.version == *to && release.rests == Some(true));
         if let Some(release) = rest
             && *to != path.wanted
         {

@@ -242,7 +242,9 @@ pub enum PlanError {
         found: u64,
     },
     /// The digest does not match the content.
-    #[error("use the plan: it was changed after it was made (it calls itself {named}, its content is {found})")]
+    #[error(
+        "use the plan: it was changed after it was made (it calls itself {named}, its content is {found})"
+    )]
     Edited {
         /// The digest written in it.
         named: Digest,
@@ -292,9 +294,8 @@ impl Plan {
     /// Estimated downtime: everything from the first step of `freeze` to the end of `thaw`.
     pub fn downtime(&self) -> Estimate {
         let down = self.steps.iter().filter(|step| step.phase.is_down() || step.phase == Phase::Thaw);
-        down.map(|step| step.estimate).fold(Estimate { ms: 0, origin: Origin::Rehearsed }, |sum, one| Estimate {
-            ms: sum.ms + one.ms,
-            origin: sum.origin.min(one.origin),
+        down.map(|step| step.estimate).fold(Estimate { ms: 0, origin: Origin::Rehearsed }, |sum, one| {
+            Estimate { ms: sum.ms + one.ms, origin: sum.origin.min(one.origin) }
         })
     }
 
@@ -314,13 +315,16 @@ impl Plan {
     }
 
     fn drift(&self, now: &[Fact], kind: FactKind) -> Vec<String> {
-        let find = |facts: &[Fact], name: &str| facts.iter().find(|f| f.name == name).map(|f| f.value.clone());
+        let find =
+            |facts: &[Fact], name: &str| facts.iter().find(|f| f.name == name).map(|f| f.value.clone());
         let mut lines = Vec::new();
         for fact in self.facts.iter().filter(|fact| fact.kind == kind) {
             match find(now, &fact.name) {
                 Some(value) if value == fact.value => {}
                 Some(value) => difference(&mut lines, &fact.name, &fact.value, &value),
-                None => lines.push(format!("{}: was {}, cannot be observed now", fact.name, show(&fact.value))),
+                None => {
+                    lines.push(format!("{}: was {}, cannot be observed now", fact.name, show(&fact.value)))
+                }
             }
         }
         for fact in now.iter().filter(|fact| fact.kind == kind && find(&self.facts, &fact.name).is_none()) {

@@ -179,7 +179,8 @@ impl Probe {
 
 /// The first line of a program, cut to a length that fits a line.
 fn shorten(text: &str) -> String {
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with("--")).unwrap_or("");
+    let line =
+        text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with("--")).unwrap_or("");
     if line.chars().count() <= 60 && text.lines().count() <= 1 {
         line.to_owned()
     } else {

@@ -142,6 +142,8 @@ pub enum Record {
         /// Why.
         turn: Turn,
     },
+    /// On the way back a person gave up what others have written: a restore may go over it.
+    WritesGivenUp,
     /// The step's effect is gone, and that was read back.
     StepUndone {
         /// Position in the plan.

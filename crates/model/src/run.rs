@@ -29,7 +29,9 @@ impl StepState {
     /// Returns the before-image of a step that may have effects in the world.
     pub fn before(&self) -> Option<&Value> {
         match self {
-            StepState::Started(before) | StepState::Finished(before) | StepState::Stuck(before, _) => Some(before),
+            StepState::Started(before) | StepState::Finished(before) | StepState::Stuck(before, _) => {
+                Some(before)
+            }
             StepState::Failed(before, _) | StepState::Accepted(before) => before.as_ref(),
             StepState::Waiting | StepState::Found | StepState::Undone => None,
         }
@@ -90,6 +92,8 @@ pub struct RunState {
     pub accepted: Vec<String>,
     /// Whether the targets are scratch copies.
     pub rehearsal: bool,
+    /// Whether a restore may go over what others have written.
+    pub losing_writes: bool,
 }
 
 impl RunState {
@@ -107,11 +111,15 @@ impl RunState {
             interrupted: false,
             accepted: Vec::new(),
             rehearsal: false,
+            losing_writes: false,
         }
     }
 
     /// Folds `records` over a run of `steps` steps.
-    pub fn fold<'a>(steps: usize, records: impl IntoIterator<Item = &'a Record>) -> Result<RunState, Illegal> {
+    pub fn fold<'a>(
+        steps: usize,
+        records: impl IntoIterator<Item = &'a Record>,
+    ) -> Result<RunState, Illegal> {
         let mut state = RunState::new(steps);
         for record in records {
             state.apply(record)?;
@@ -129,7 +137,10 @@ impl RunState {
             return illegal("the run is finalized".into());
         }
         if self.ended.is_some()
-            && !matches!(record, Record::LifeStarted { .. } | Record::RollbackStarted { .. } | Record::Finalized { .. })
+            && !matches!(
+                record,
+                Record::LifeStarted { .. } | Record::RollbackStarted { .. } | Record::Finalized { .. }
+            )
         {
             return illegal("the run has ended".into());
         }
@@ -170,6 +181,10 @@ impl RunState {
                     self.ended = None;
                 }
             },
+            Record::WritesGivenUp => match self.turn {
+                Some(_) => self.losing_writes = true,
+                None => return illegal("the run does not go back".into()),
+            },
             Record::Interrupted => self.interrupted = true,
             Record::RunEnded { outcome } => self.ended = Some(*outcome),
             Record::Finalized { .. } => match self.ended {
@@ -201,7 +216,9 @@ impl RunState {
             (Record::StepFound { .. }, Waiting) if !back => Found,
             (Record::StepFinished { .. }, Started(before)) if !back => Finished(before),
             (Record::StepFailed { trouble, .. }, Waiting) if !back => Failed(None, trouble.clone()),
-            (Record::StepFailed { trouble, .. }, Started(before)) if !back => Failed(Some(before), trouble.clone()),
+            (Record::StepFailed { trouble, .. }, Started(before)) if !back => {
+                Failed(Some(before), trouble.clone())
+            }
             (Record::FailureAccepted { .. }, Failed(before, _)) if !back => {
                 self.held = None;
                 Accepted(before)
@@ -210,14 +227,18 @@ impl RunState {
                 self.held = None;
                 before.map_or(Waiting, Started)
             }
-            (Record::StepUndone { .. }, Started(_) | Finished(_) | Failed(..) | Accepted(_)) if back => Undone,
-            (Record::UndoFailed { trouble, .. }, Started(b) | Finished(b) | Failed(Some(b), _) | Accepted(Some(b)))
-                if back =>
-            {
-                Stuck(b, trouble.clone())
+            (Record::StepUndone { .. }, Started(_) | Finished(_) | Failed(..) | Accepted(_)) if back => {
+                Undone
             }
+            (
+                Record::UndoFailed { trouble, .. },
+                Started(b) | Finished(b) | Failed(Some(b), _) | Accepted(Some(b)),
+            ) if back => Stuck(b, trouble.clone()),
             (_, was) => {
-                return Err(Illegal { record: name(record), state: format!("step {step} is {}", was.word()) });
+                return Err(Illegal {
+                    record: name(record),
+                    state: format!("step {step} is {}", was.word()),
+                });
             }
         };
         self.steps[step] = next;

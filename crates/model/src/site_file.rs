@@ -124,9 +124,9 @@ fn typed(name: &str, input: &Input, value: Value, folder: &str) -> Result<Value,
         InputType::Url if !(text.starts_with("http://") || text.starts_with("https://")) => {
             Err(wrong(format!("input `{name}` must begin with http:// or https://")))
         }
-        InputType::Service if text != "none" => {
-            Err(wrong(format!("input `{name}` must be `none`, or say how the service is stopped and started")))
-        }
+        InputType::Service if text != "none" => Err(wrong(format!(
+            "input `{name}` must be `none`, or say how the service is stopped and started"
+        ))),
         InputType::Port => match text.parse::<u16>() {
             Ok(port) if port > 0 => Ok(Value::from(port)),
             _ => Err(wrong(format!("input `{name}` must be a port, from 1 to 65535"))),

@@ -51,6 +51,11 @@ impl Schemas {
         json!({ "$ref": format!("#/$defs/{name}") })
     }
 
+    /// Returns the definitions by name.
+    pub fn into_defs(self) -> impl Iterator<Item = (String, Json)> {
+        self.definitions.into_iter()
+    }
+
     fn free_name(&self, path: &str) -> String {
         let short = path.rsplit("::").next().unwrap_or(path);
         let mut name = short.to_owned();

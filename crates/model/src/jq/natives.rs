@@ -10,7 +10,7 @@ use std::rc::Rc;
 use jaq_core::data::JustLut;
 use jaq_core::load::parse::Def;
 use jaq_core::native::{Fun, bome, run, v};
-use jaq_core::{Cv, Error, Native, ValR, ValT as _, ValXs};
+use jaq_core::{Cv, Error, ValR, ValT as _, ValXs};
 use jaq_json::{Map, Val};
 use jaq_std::ValT as _;
 use regex::{Regex, RegexBuilder};
@@ -59,7 +59,7 @@ pub(super) fn funs() -> Vec<Fun<Data>> {
     core.chain(std.filter(|(name, ..)| !DROPPED_FUNS.contains(name))).chain(ours()).collect()
 }
 
-fn ours() -> Vec<(&'static str, Box<[jaq_core::Bind]>, Native<Data>)> {
+fn ours() -> Vec<Fun<Data>> {
     /// A mathematical function of one number.
     macro_rules! math {
         ($name:literal, $f:expr) => {
