@@ -58,6 +58,16 @@ pub enum Difference {
     Values(Vec<String>),
 }
 
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Difference::OnlyA => f.write_str("only here"),
+            Difference::OnlyB => f.write_str("only there"),
+            Difference::Values(columns) => write!(f, "differs in {}", columns.join(", ")),
+        }
+    }
+}
+
 /// One differing row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowDifference {
@@ -65,6 +75,12 @@ pub struct RowDifference {
     pub key: String,
     /// How it differs.
     pub difference: Difference,
+}
+
+impl std::fmt::Display for RowDifference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.key, self.difference)
+    }
 }
 
 /// The outcome of a comparison.
@@ -119,7 +135,7 @@ pub fn compare_tables(
 
 fn select(table: &str, columns: &[String]) -> String {
     let list: Vec<String> = columns.iter().map(|name| column(name)).collect();
-    format!("SELECT {} FROM main.{} AS t NOT INDEXED", list.join(", "), quote(table))
+    format!("SELECT {} FROM main.{} AS t", list.join(", "), quote(table))
 }
 
 /// Names a column through its table: a bare quoted name that is no column would be taken for a string

@@ -140,6 +140,11 @@ impl Database {
         self
     }
 
+    /// How long it waits for the locks of others.
+    pub fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// The path as it was given.
     pub fn path(&self) -> &Path {
         &self.path

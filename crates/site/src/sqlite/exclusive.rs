@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode};
 use serde::{Deserialize, Serialize};
@@ -92,6 +93,7 @@ impl FromStr for JournalMode {
 pub struct Exclusive {
     connection: Connection,
     path: PathBuf,
+    patience: Duration,
     mode: JournalMode,
 }
 
@@ -110,7 +112,7 @@ impl Exclusive {
     /// The holders are looked up again under the lock, as an idle program in rollback mode holds no lock at all.
     pub fn lock(&self) -> Result<(), ExclusiveError> {
         self.connection.execute_batch("BEGIN EXCLUSIVE").map_err(|source| busy(&self.path, source))?;
-        alone(&self.path, true)
+        alone(&self.path, self.patience, true)
     }
 
     /// Closes the connection.
@@ -126,7 +128,7 @@ impl Exclusive {
 /// Connections of this process count as others. After an error the committed content is unchanged.
 pub fn take(database: &Database, tell: &Tell) -> Result<Exclusive, ExclusiveError> {
     let path = database.real_path()?;
-    alone(&path, false)?;
+    alone(&path, database.patience(), false)?;
     tell.point("sqlite.exclusive.open")?;
     let connection = match database.open_write() {
         Err(OpenError::Locked { .. }) => {
@@ -150,8 +152,8 @@ pub fn take(database: &Database, tell: &Tell) -> Result<Exclusive, ExclusiveErro
     tell.point("sqlite.exclusive.mode")?;
     change_mode(&connection, &path, JournalMode::Delete)?;
     tell.point("sqlite.exclusive.taken")?;
-    alone(&path, true)?;
-    Ok(Exclusive { connection, path, mode })
+    alone(&path, database.patience(), true)?;
+    Ok(Exclusive { connection, path, patience: database.patience(), mode })
 }
 
 /// Sets the journal mode that the file remembers, and reads it back. Needs a sole connection.
@@ -176,15 +178,20 @@ fn change_mode(connection: &Connection, path: &Path, mode: JournalMode) -> Resul
 }
 
 /// Refuses when somebody has the database open; `ours` says that this process has a connection by right.
-fn alone(path: &Path, ours: bool) -> Result<(), ExclusiveError> {
-    let mut found = holders(path);
-    if ours {
-        found = found.others();
-    }
-    if found.is_empty() {
-        Ok(())
-    } else {
-        Err(ExclusiveError::Busy { path: path.to_owned(), holders: found })
+///
+/// It looks again for as long as one waits for a lock: a program that is just stopping is gone soon, and a child that
+/// was forked but has not begun its own program yet holds copies of its parent's descriptors for a moment.
+fn alone(path: &Path, patience: Duration, ours: bool) -> Result<(), ExclusiveError> {
+    let start = Instant::now();
+    loop {
+        let found = if ours { holders(path).others() } else { holders(path) };
+        if found.is_empty() {
+            return Ok(());
+        }
+        if start.elapsed() >= patience {
+            return Err(ExclusiveError::Busy { path: path.to_owned(), holders: found });
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -9,7 +9,8 @@ use rusqlite::types::ValueRef;
 use serde::{Deserialize, Serialize};
 use switchback_model::digest::{Cell, Digest, RowHasher, TableDigest};
 
-use crate::sqlite::connect::is_immutable;
+use crate::sqlite::collation::stand_in;
+use crate::sqlite::connect::{Database, is_immutable};
 use crate::sqlite::ledger::LEDGER;
 use crate::tell::{Failure, Halt, Tell, Unit};
 
@@ -68,6 +69,9 @@ impl Failure for FingerprintError {
 ///
 /// Left out: our own ledger, the statistics of ANALYZE (`sqlite_stat*`), generated columns (they follow from the others)
 /// and virtual tables (the shadow tables that hold their data are in).
+///
+/// Functions and modules that only the application knows do not matter. Neither do collations, except that a connection
+/// given to [`Fingerprint::read`] cannot read a table WITHOUT ROWID with an unknown one; [`Fingerprint::of`] can.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
     /// The digest of the whole catalog.
@@ -82,6 +86,17 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
+    /// Reads that of a database, live or not, through a connection of its own.
+    pub fn of(database: &Database, tell: &Tell) -> Result<Fingerprint, FingerprintError> {
+        Fingerprint::read_alone(database.open_read()?, tell)
+    }
+
+    /// Reads it through a connection that nobody will use for anything else.
+    pub(super) fn read_alone(connection: Connection, tell: &Tell) -> Result<Fingerprint, FingerprintError> {
+        stand_in(&connection)?;
+        Fingerprint::read(&connection, tell)
+    }
+
     /// Reads it inside one read transaction, or inside the transaction that is open already.
     pub fn read(connection: &Connection, tell: &Tell) -> Result<Fingerprint, FingerprintError> {
         let _snapshot = Snapshot::hold(connection)?;
@@ -102,6 +117,7 @@ impl Fingerprint {
         tell: &Tell,
     ) -> Result<Fingerprint, FingerprintError> {
         let connection = open()?;
+        stand_in(&connection)?;
         let (mut fingerprint, tables) = outline(&connection)?;
         let mut queue = VecDeque::new();
         for table in &tables {
@@ -113,6 +129,7 @@ impl Fingerprint {
         let queue = Mutex::new(queue);
         let work = || -> Result<BTreeMap<String, TableDigest>, FingerprintError> {
             let connection = open()?;
+            stand_in(&connection)?;
             let mut counter = Counter::new(tell);
             let mut parts: BTreeMap<String, TableDigest> = BTreeMap::new();
             loop {
@@ -246,7 +263,9 @@ fn objects(connection: &Connection) -> Result<BTreeMap<String, Digest>, Fingerpr
         if is_left_out(&table) {
             continue;
         }
-        (0..4).try_for_each(|column| Ok::<_, rusqlite::Error>(hasher.cell(cell(row.get_ref(column)?))))?;
+        for column in 0..4 {
+            hasher.cell(cell(row.get_ref(column)?));
+        }
         objects.insert(format!("{kind} {name}"), hasher.finish());
     }
     Ok(objects)
@@ -312,6 +331,7 @@ struct Table {
     name: String,
     /// A name under which the row id can be asked for, if it has one.
     rowid: Option<&'static str>,
+    without_rowid: bool,
     /// The stored columns, quoted.
     columns: Vec<String>,
 }
@@ -364,7 +384,7 @@ impl Table {
             taken.insert(column.to_ascii_lowercase());
         }
         let rowid = ["rowid", "_rowid_", "oid"].into_iter().find(|alias| !taken.contains(*alias));
-        Ok(Table { name, rowid: rowid.filter(|_| !without_rowid), columns })
+        Ok(Table { name, rowid: rowid.filter(|_| !without_rowid), without_rowid, columns })
     }
 
     /// Cuts a large table into ranges that several connections can read at once.
@@ -400,8 +420,10 @@ impl Table {
             (Some(rowid), Some((first, last))) => format!(" WHERE {rowid} BETWEEN {first} AND {last}"),
             _ => String::new(),
         };
-        // Without NOT INDEXED a covering index would be read in place of the table, and the two may disagree.
-        let sql = format!("SELECT {list} FROM main.{} NOT INDEXED{bounds}", quote(&self.name));
+        // Without NOT INDEXED a covering index would be read in place of the table, and the two may disagree. A table
+        // WITHOUT ROWID is an index itself: there the clause can leave SQLite with nothing to read ("no query solution").
+        let hint = if self.without_rowid { "" } else { " NOT INDEXED" };
+        let sql = format!("SELECT {list} FROM main.{}{hint}{bounds}", quote(&self.name));
         let mut statement = connection.prepare(&sql).map_err(|source| self.failed(source))?;
         let width = statement.column_count();
         let mut rows = statement.query([]).map_err(|source| self.failed(source))?;

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::ErrorCode;
 use rustix::io::Errno;
 
-use crate::sqlite::backup::sync_folder;
+use crate::sqlite::backup::{is_same_file, sync_folder};
 use crate::sqlite::connect::{Database, OpenError, open_immutable};
 use crate::sqlite::exclusive::{Exclusive, ExclusiveError, side_files, take};
 use crate::sqlite::fingerprint::{Fingerprint, FingerprintError};
@@ -42,6 +42,12 @@ pub enum RestoreError {
     /// Somebody uses the database.
     #[error(transparent)]
     Exclusive(#[from] ExclusiveError),
+    /// The backup is the database: a link to it, or the same path.
+    #[error("restore {} from itself; name the backup", .path.display())]
+    Itself {
+        /// The database.
+        path: PathBuf,
+    },
     /// The backup is not what it was when it was made.
     #[error("restore from {}: it is no longer what was backed up ({}); the database is unchanged", .path.display(), .lines.join("; "))]
     Changed {
@@ -118,13 +124,21 @@ pub fn restore(
     tell: &Tell,
 ) -> Result<Restored, RestoreError> {
     let path = live.real_path()?;
+    if is_same_file(backup, &path) {
+        return Err(RestoreError::Itself { path });
+    }
     let copy = copy_path(&path);
     let traits = match traits {
         Some(traits) => traits.clone(),
         None if path.exists() => FileTraits::of(&path)?,
         None => return Err(RestoreError::NoTraits { path }),
     };
+    let clean = side_files(&path).is_empty();
     if equals(live, expected, tell)? {
+        if clean {
+            // The look may have made an index and an empty log; a connection that may write takes them away again.
+            drop(live.open_write()?);
+        }
         return settle(&path, &copy, &traits, tell);
     }
     tell.point("sqlite.restore.copy")?;
@@ -170,7 +184,7 @@ fn equals(live: &Database, expected: &Fingerprint, tell: &Tell) -> Result<bool, 
         }
         Err(error) => return Err(error.into()),
     };
-    match Fingerprint::read(&connection, tell) {
+    match Fingerprint::read_alone(connection, tell) {
         Ok(found) => Ok(found == *expected),
         Err(FingerprintError::Table { source, .. } | FingerprintError::Catalog { source })
             if is_corrupt(&source) =>
@@ -271,13 +285,12 @@ fn pour(
 /// Makes the old database quiet and locks it; `None` where it is beyond opening and nobody holds it.
 fn quiet(live: &Database, path: &Path, tell: &Tell) -> Result<Option<Exclusive>, ExclusiveError> {
     let taken = take(live, tell).and_then(|exclusive| exclusive.lock().map(|()| exclusive));
-    let broken = match taken {
+    match taken {
         Ok(exclusive) => return Ok(Some(exclusive)),
-        Err(ExclusiveError::Open(error)) if is_broken(&error) => true,
-        Err(ExclusiveError::Sqlite { source, .. }) if is_corrupt(&source) => true,
+        Err(ExclusiveError::Open(error)) if is_broken(&error) => {}
+        Err(ExclusiveError::Sqlite { source, .. }) if is_corrupt(&source) => {}
         Err(error) => return Err(error),
-    };
-    debug_assert!(broken);
+    }
     let holders = holders(path);
     if holders.is_empty() { Ok(None) } else { Err(ExclusiveError::Busy { path: path.to_owned(), holders }) }
 }
@@ -294,7 +307,10 @@ fn drop_side_files(path: &Path, tell: &Tell) -> Result<(), RestoreError> {
 
 fn put_in_place(copy: &Path, path: &Path, old: Option<Exclusive>, tell: &Tell) -> Result<(), RestoreError> {
     match std::fs::rename(copy, path) {
-        Ok(()) => Ok(drop(old)),
+        Ok(()) => {
+            drop(old);
+            Ok(())
+        }
         Err(error)
             if [Errno::BUSY, Errno::XDEV].map(|e| Some(e.raw_os_error())).contains(&error.raw_os_error()) =>
         {
@@ -320,8 +336,7 @@ fn overwrite(copy: &Path, path: &Path, tell: &Tell) -> Result<(), RestoreError> 
 
 /// Reads the restored database through a connection that may write, so that it tidies its side files away on closing.
 fn read_back(live: &Database, tell: &Tell) -> Result<Fingerprint, RestoreError> {
-    let connection = live.open_write()?;
-    Ok(Fingerprint::read(&connection, tell)?)
+    Ok(Fingerprint::read_alone(live.open_write()?, tell)?)
 }
 
 fn remove(path: &Path) -> Result<(), RestoreError> {
@@ -333,4 +348,25 @@ fn remove(path: &Path) -> Result<(), RestoreError> {
 
 fn io(what: &'static str, path: &Path, source: std::io::Error) -> RestoreError {
     RestoreError::Io { what, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn a_bind_mounted_file_is_overwritten_in_place() {
+        // A mount needs rights that tests lack, so the way that EBUSY leads to is walked directly.
+        let dir = tempfile::tempdir().unwrap();
+        let (copy, live) = (dir.path().join("copy"), dir.path().join("live"));
+        std::fs::write(&copy, b"short").unwrap();
+        std::fs::write(&live, vec![1; 10_000]).unwrap();
+        let inode = std::fs::metadata(&live).unwrap().ino();
+        overwrite(&copy, &live, &Tell::quiet()).unwrap();
+        assert_eq!(std::fs::read(&live).unwrap(), b"short");
+        assert_eq!(std::fs::metadata(&live).unwrap().ino(), inode);
+        assert!(!copy.exists());
+    }
 }

@@ -9,6 +9,8 @@ use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use crate::tell::{Failure, Halt};
+
 /// Why the traits of a file could not be read or given.
 #[derive(Debug, thiserror::Error)]
 pub enum TraitsError {
@@ -29,6 +31,12 @@ pub enum TraitsError {
         /// The file.
         path: PathBuf,
     },
+}
+
+impl Failure for TraitsError {
+    fn halt(&self) -> Option<Halt> {
+        None
+    }
 }
 
 /// What a file is beside its bytes.

@@ -1,0 +1,290 @@
+//! Probes: asking the site and weighing the answer.
+
+use crate::site::{Site, SiteError};
+use crate::sqlite::{Database, open_immutable};
+use crate::tell::{Tell, Unit};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, ToSql};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use switchback_model::probe::{Ask, Probe, Store, Verdict};
+
+/// How many rows of an answer are kept for people; the count is always of all.
+const SHOWN: usize = 1000;
+/// How long one command or one HTTP request may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a probe waits before it asks again.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What the site answered.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// Rows of a query, and how many there are in all.
+    Rows(Vec<Vec<Value>>, u64),
+    /// Outputs of a jq program, or the one JSON document.
+    Json(Vec<Value>),
+    /// Text.
+    Text(String),
+}
+
+/// An answer, weighed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judgement {
+    /// Whether it is the wanted one.
+    pub holds: bool,
+    /// What was seen, in a few words.
+    pub seen: String,
+    /// What was seen, line by line, where there is more to it.
+    pub details: Vec<String>,
+}
+
+impl Answer {
+    /// The first value as text; `None` when there is none, or it is null.
+    pub fn scalar(&self) -> Option<String> {
+        match self {
+            Answer::Rows(rows, _) => rows.first().and_then(|row| row.first()).and_then(plain),
+            Answer::Json(values) => values.first().and_then(plain),
+            Answer::Text(text) => Some(text.trim_end_matches('\n').to_owned()),
+        }
+    }
+
+    /// A line for each row or value; what is more than a page is counted.
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            Answer::Rows(rows, count) => {
+                let mut lines: Vec<String> = rows.iter().map(|row| line(row)).collect();
+                let more = count.saturating_sub(rows.len() as u64);
+                lines.extend((more > 0).then(|| format!("… and {more} more")));
+                lines
+            }
+            Answer::Json(values) => values.iter().map(show).collect(),
+            Answer::Text(text) => text.lines().map(str::to_owned).collect(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Answer::Rows(_, count) => *count == 0,
+            Answer::Json(values) => values.iter().all(|value| match value {
+                Value::Array(items) => items.is_empty(),
+                other => other.is_null(),
+            }),
+            Answer::Text(text) => text.trim().is_empty(),
+        }
+    }
+
+    fn seen(&self) -> String {
+        match self {
+            Answer::Rows(rows, 1) if rows.first().is_some_and(|row| row.len() == 1) => line(&rows[0]),
+            Answer::Rows(_, count) => switchback_model::words::count(*count, "row"),
+            Answer::Json(values) => values.iter().map(show).collect::<Vec<_>>().join(", "),
+            Answer::Text(text) => text.trim().to_owned(),
+        }
+    }
+}
+
+fn line(row: &[Value]) -> String {
+    row.iter().map(show).collect::<Vec<_>>().join(" · ")
+}
+
+fn show(value: &Value) -> String {
+    plain(value).unwrap_or_else(|| "null".to_owned())
+}
+
+fn plain(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+impl Site {
+    /// Asks once.
+    pub fn ask(&self, ask: &Ask, tell: &Tell) -> Result<Answer, SiteError> {
+        match ask {
+            Ask::Sql { store, sql, params } => query(&self.connect(store)?, sql, params),
+            Ask::Table { store, table, .. } => {
+                let sql = format!("SELECT count(*) FROM {}", crate::sqlite::ddl::quote_identifier(table));
+                query(&self.connect(store)?, &sql, &BTreeMap::new())
+            }
+            Ask::Get { url, jq, status } => self.get(url, jq.as_deref(), *status, tell),
+            Ask::Text { text } => Ok(Answer::Text(text.clone())),
+            Ask::File { target } => Ok(Answer::Text(self.read_file(target)?)),
+            Ask::Run { argv, exit } => self.run_probe(argv, *exit, PATIENCE, tell).map(Answer::Text),
+        }
+    }
+
+    /// Asks and weighs; a probe with `within` asks again until it holds or the time is over. An error that stays is
+    /// returned; one that goes away while waiting was none.
+    pub fn judge(&self, probe: &Probe, tell: &Tell) -> Result<Judgement, SiteError> {
+        let (clock, patience) = (Instant::now(), Duration::from_millis(probe.within_ms));
+        loop {
+            let judgement = self.judge_once(probe, tell);
+            if matches!(&judgement, Ok(Judgement { holds: true, .. })) || clock.elapsed() >= patience {
+                return judgement;
+            }
+            tell.go_on()?;
+            let doing = format!("waiting until {}", probe.describe());
+            tell.progress(&doing, clock.elapsed().as_secs(), Some(patience.as_secs()), Unit::Seconds);
+            std::thread::sleep(PAUSE.min(patience.saturating_sub(clock.elapsed())));
+        }
+    }
+
+    /// Asks once and weighs.
+    pub fn judge_once(&self, probe: &Probe, tell: &Tell) -> Result<Judgement, SiteError> {
+        if let (Ask::Table { store, table, columns }, Verdict::SameAs { other }) =
+            (&probe.ask, &probe.verdict)
+            && let Ask::Table { store: other_store, table: other_table, .. } = other.as_ref()
+        {
+            return self.compare((store, table), (other_store, other_table), columns, tell);
+        }
+        let answer = self.ask(&probe.ask, tell)?;
+        let scalar = answer.scalar();
+        let mut details = Vec::new();
+        let holds = match &probe.verdict {
+            Verdict::Holds => match &answer {
+                Answer::Json(values) => {
+                    values.last().is_some_and(|value| !matches!(value, Value::Null | Value::Bool(false)))
+                }
+                other => !other.is_empty(),
+            },
+            Verdict::Is { any } => any.iter().any(|wanted| plain(wanted) == scalar),
+            Verdict::None => {
+                details = answer.lines();
+                answer.is_empty()
+            }
+            Verdict::SameAs { other } => {
+                let other = self.ask(other, tell)?;
+                details = vec![format!("one says {}, the other {}", answer.seen(), other.seen())];
+                same(&answer, &other)
+            }
+            Verdict::Matches { regex } => matches(regex, scalar.as_deref())?,
+            Verdict::Lacks { regex } => !matches(regex, scalar.as_deref())?,
+        };
+        if holds {
+            details.clear();
+        }
+        Ok(Judgement { holds, seen: answer.seen(), details })
+    }
+
+    /// Opens a store to look into it.
+    pub fn connect(&self, store: &Store) -> Result<Connection, SiteError> {
+        let database = self.database(&store.target)?;
+        if store.backup {
+            return Ok(open_immutable(&self.backup_of(&store.target))?);
+        }
+        Ok(database.open_read()?)
+    }
+
+    fn compare(
+        &self,
+        (store_a, table_a): (&Store, &str),
+        (store_b, table_b): (&Store, &str),
+        columns: &BTreeMap<String, String>,
+        tell: &Tell,
+    ) -> Result<Judgement, SiteError> {
+        let (a, b) = (self.connect(store_a)?, self.connect(store_b)?);
+        let pairs = pairs(&a, table_a, &b, table_b, columns)?;
+        let comparison = crate::sqlite::compare_tables(&a, table_a, &b, table_b, &pairs, None, tell)?;
+        let rows = switchback_model::words::count(comparison.rows_a, "row");
+        let seen = if comparison.equal {
+            format!("{rows} equal")
+        } else {
+            format!("{rows} here, {} there", comparison.rows_b)
+        };
+        let details = comparison.samples.iter().map(ToString::to_string).collect();
+        Ok(Judgement { holds: comparison.equal, seen, details })
+    }
+}
+
+/// Columns of one table paired with those of the other: the named ones, and with `*` every other by its own name.
+fn pairs(
+    a: &Connection,
+    table_a: &str,
+    b: &Connection,
+    table_b: &str,
+    columns: &BTreeMap<String, String>,
+) -> Result<Vec<(String, String)>, SiteError> {
+    let names = |connection: &Connection, table: &str| -> Result<Vec<String>, SiteError> {
+        let mut statement = connection.prepare("SELECT name FROM pragma_table_info(?1) ORDER BY cid")?;
+        let rows = statement.query_map([table], |row| row.get(0))?;
+        Ok(rows.collect::<Result<Vec<String>, _>>()?)
+    };
+    let (here, there) = (names(a, table_a)?, names(b, table_b)?);
+    for (table, found) in [(table_a, &here), (table_b, &there)] {
+        if found.is_empty() {
+            return Err(SiteError::Missing { what: format!("table `{table}`") });
+        }
+    }
+    let mut pairs: Vec<(String, String)> = columns
+        .iter()
+        .filter(|(name, _)| *name != "*")
+        .map(|(name, other)| (name.clone(), other.clone()))
+        .collect();
+    if columns.contains_key("*") {
+        let rest: Vec<_> =
+            here.iter().filter(|name| !pairs.iter().any(|(a, _)| a == *name)).cloned().collect();
+        pairs.extend(rest.into_iter().map(|name| (name.clone(), name)));
+        // `*` claims the whole table: a column that is on one side only is a difference, not an omission.
+        if let Some(only) = there.iter().find(|name| !pairs.iter().any(|(_, b)| b == *name)) {
+            return Err(SiteError::Missing {
+                what: format!("column `{only}` of `{table_b}` in `{table_a}`"),
+            });
+        }
+    }
+    Ok(pairs)
+}
+
+fn same(one: &Answer, other: &Answer) -> bool {
+    match (one, other) {
+        (Answer::Rows(a, n), Answer::Rows(b, m)) => n == m && a == b,
+        (a, b) => a.scalar() == b.scalar(),
+    }
+}
+
+fn matches(regex: &str, text: Option<&str>) -> Result<bool, SiteError> {
+    let regex = regex::Regex::new(regex).map_err(|e| SiteError::Missing { what: e.to_string() })?;
+    Ok(text.is_some_and(|text| regex.is_match(text)))
+}
+
+/// Runs one statement that reads.
+fn query(connection: &Connection, sql: &str, params: &BTreeMap<String, Value>) -> Result<Answer, SiteError> {
+    let mut statement = connection.prepare(sql)?;
+    if !statement.readonly() {
+        return Err(SiteError::NotReadOnly { sql: sql.to_owned() });
+    }
+    let columns = statement.column_count();
+    let values: Vec<(String, rusqlite::types::Value)> =
+        params.iter().map(|(name, value)| (format!(":{name}"), crate::sqlite::script::cell(value))).collect();
+    let bound: Vec<(&str, &dyn ToSql)> =
+        values.iter().map(|(name, value)| (name.as_str(), value as &dyn ToSql)).collect();
+    let mut rows = statement.query(bound.as_slice())?;
+    let (mut kept, mut count) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        count += 1;
+        if kept.len() < SHOWN {
+            let cells = (0..columns).map(|i| Ok(cell(row.get_ref(i)?)));
+            kept.push(cells.collect::<Result<Vec<Value>, rusqlite::Error>>()?);
+        }
+    }
+    Ok(Answer::Rows(kept, count))
+}
+
+fn cell(value: ValueRef<'_>) -> Value {
+    match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(number) => json!(number),
+        ValueRef::Real(number) => json!(number),
+        ValueRef::Text(text) => Value::String(String::from_utf8_lossy(text).into_owned()),
+        ValueRef::Blob(bytes) => {
+            Value::String(format!("a blob of {}", switchback_model::words::bytes(bytes.len() as u64)))
+        }
+    }
+}
+
+/// The database behind a path, with the patience that probes have.
+pub(crate) fn patient(path: &str) -> Database {
+    Database::new(path).busy_timeout(Duration::from_secs(5))
+}

@@ -1,0 +1,363 @@
+//! One installation, opened: its targets by name.
+
+use crate::command::{CommandError, Exit};
+use crate::disk;
+use crate::file::FileError;
+use crate::http::{self, HttpError};
+use crate::jq_child::{JqChild, JqChildError};
+use crate::lock::LockError;
+use crate::marker::{Marker, MarkerError};
+use crate::probe::{Answer, patient};
+use crate::service::{Service, ServiceError, ServiceSpec};
+use crate::sqlite::{
+    CompareError, Database, ExclusiveError, Fingerprint, FingerprintError, JournalMode, LEDGER, OpenError,
+};
+use crate::tell::{Failure, Halt, Tell};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use switchback_model::target::{MaintenanceDef, TargetDef};
+
+/// How long one HTTP exchange may take.
+const HTTP_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a jq program of a probe may run, and how much memory it may have.
+const JQ_PATIENCE: Duration = Duration::from_secs(10);
+const JQ_MEMORY: u64 = 512 << 20;
+
+/// Why the site did not answer or obey.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum SiteError {
+    #[error("find target `{name}`")]
+    NoTarget { name: String },
+    #[error("use target `{name}` as a {wanted}: it is a {found}")]
+    WrongKind { name: String, wanted: &'static str, found: &'static str },
+    #[error("understand how service `{name}` is started: {source}")]
+    Spec { name: String, source: serde_json::Error },
+    #[error("find {what}")]
+    Missing { what: String },
+    #[error("ask with a statement that does not only read: {sql}")]
+    NotReadOnly { sql: String },
+    #[error("ask: {0}")]
+    Sql(#[from] rusqlite::Error),
+    #[error("get {url}: it answered {status}")]
+    Status { url: String, status: u16 },
+    #[error("read the answer of {url} as JSON: {source}")]
+    Json { url: String, source: serde_json::Error },
+    #[error("believe `{command}`: {found}")]
+    Command { command: String, found: String },
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Fingerprint(#[from] FingerprintError),
+    #[error(transparent)]
+    Exclusive(#[from] ExclusiveError),
+    #[error(transparent)]
+    Compare(#[from] CompareError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    #[error(transparent)]
+    Jq(#[from] JqChildError),
+    #[error(transparent)]
+    Run(#[from] CommandError),
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    #[error(transparent)]
+    Marker(#[from] MarkerError),
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    Halt(#[from] Halt),
+}
+
+impl Failure for SiteError {
+    fn halt(&self) -> Option<Halt> {
+        match self {
+            SiteError::Open(e) => e.halt(),
+            SiteError::Fingerprint(e) => e.halt(),
+            SiteError::Exclusive(e) => e.halt(),
+            SiteError::Compare(e) => e.halt(),
+            SiteError::File(e) => e.halt(),
+            SiteError::Http(e) => e.halt(),
+            SiteError::Jq(e) => e.halt(),
+            SiteError::Run(e) => e.halt(),
+            SiteError::Service(e) => e.halt(),
+            SiteError::Marker(e) => e.halt(),
+            SiteError::Halt(halt) => Some(*halt),
+            _ => None,
+        }
+    }
+}
+
+/// Folders that a site needs beside its targets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SiteDirs {
+    /// Where services that we start leave their process ids: the same for every run of a state folder.
+    pub services: PathBuf,
+    /// What commands and services print.
+    pub logs: PathBuf,
+    /// The backups of this run, for `db@backup`.
+    pub backups: PathBuf,
+    /// Our own program, for the limited child that runs jq.
+    pub program: PathBuf,
+}
+
+/// One installation. Cheap to open: nothing is touched until it is asked.
+pub struct Site {
+    targets: BTreeMap<String, TargetDef>,
+    services: BTreeMap<String, Box<dyn Service>>,
+    dirs: SiteDirs,
+    jq: JqChild,
+    rehearsal: bool,
+}
+
+impl std::fmt::Debug for Site {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Site").field("targets", &self.targets.keys()).finish_non_exhaustive()
+    }
+}
+
+impl Site {
+    /// Opens a site, or says which service's description cannot be understood.
+    pub fn open(targets: &BTreeMap<String, TargetDef>, dirs: SiteDirs) -> Result<Site, SiteError> {
+        let mut services = BTreeMap::new();
+        for (name, def) in targets {
+            if let TargetDef::Service { spec, .. } = def {
+                let spec: ServiceSpec = serde_json::from_value(spec.clone())
+                    .map_err(|source| SiteError::Spec { name: name.clone(), source })?;
+                services.insert(name.clone(), spec.service(name, &dirs.services, &dirs.logs));
+            }
+        }
+        let jq = JqChild::new(dirs.program.clone());
+        Ok(Site { targets: targets.clone(), services, dirs, jq, rehearsal: false })
+    }
+
+    /// Marks this site as one of scratch copies: what is not copied is left alone.
+    pub fn for_rehearsal(mut self) -> Site {
+        self.rehearsal = true;
+        self
+    }
+
+    /// Returns whether the targets are scratch copies.
+    pub fn is_rehearsal(&self) -> bool {
+        self.rehearsal
+    }
+
+    /// The targets.
+    pub fn targets(&self) -> &BTreeMap<String, TargetDef> {
+        &self.targets
+    }
+
+    fn target(&self, name: &str) -> Result<&TargetDef, SiteError> {
+        self.targets.get(name).ok_or_else(|| SiteError::NoTarget { name: name.to_owned() })
+    }
+
+    fn wrong(name: &str, def: &TargetDef, wanted: &'static str) -> SiteError {
+        SiteError::WrongKind { name: name.to_owned(), wanted, found: def.kind() }
+    }
+
+    /// Returns a SQLite database.
+    pub fn database(&self, name: &str) -> Result<Database, SiteError> {
+        match self.target(name)? {
+            TargetDef::Sqlite { path } => Ok(patient(path)),
+            other => Err(Site::wrong(name, other, "SQLite database")),
+        }
+    }
+
+    /// Returns the path of a file target.
+    pub fn file(&self, name: &str) -> Result<PathBuf, SiteError> {
+        match self.target(name)? {
+            TargetDef::File { path } => Ok(PathBuf::from(path)),
+            other => Err(Site::wrong(name, other, "file")),
+        }
+    }
+
+    /// Returns a service.
+    pub fn service(&self, name: &str) -> Result<&dyn Service, SiteError> {
+        match self.services.get(name) {
+            Some(service) => Ok(service.as_ref()),
+            None => Err(Site::wrong(name, self.target(name)?, "service")),
+        }
+    }
+
+    /// Returns how an endpoint enters and leaves maintenance.
+    pub fn maintenance(&self, name: &str) -> Result<&MaintenanceDef, SiteError> {
+        match self.target(name)? {
+            TargetDef::Http { maintenance: Some(maintenance), .. } => Ok(maintenance),
+            other => Err(Site::wrong(name, other, "endpoint with a maintenance mode")),
+        }
+    }
+
+    /// Returns the text of a file target.
+    pub fn read_file(&self, name: &str) -> Result<String, SiteError> {
+        let path = self.file(name)?;
+        let bytes = crate::file::read(&path)?
+            .ok_or_else(|| SiteError::Missing { what: path.display().to_string() })?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The backup of a target that this run made, whether it is there or not.
+    pub fn backup_of(&self, target: &str) -> PathBuf {
+        self.dirs.backups.join(format!("{target}.backup"))
+    }
+
+    /// The folder of a target that is a file.
+    pub fn folder(&self, target: &str) -> Option<PathBuf> {
+        let path = Path::new(self.targets.get(target)?.path()?);
+        let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        path.parent().map(Path::to_owned)
+    }
+
+    /// The databases.
+    pub fn stores(&self) -> impl Iterator<Item = &str> {
+        self.targets
+            .iter()
+            .filter(|(_, def)| matches!(def, TargetDef::Sqlite { .. }))
+            .map(|(name, _)| name.as_str())
+    }
+
+    /// Returns what makes two states of a target equal.
+    pub fn fingerprint(&self, target: &str, tell: &Tell) -> Result<Value, SiteError> {
+        let value = match self.target(target)? {
+            TargetDef::Sqlite { .. } => serde_json::to_value(self.database_fingerprint(target, tell)?),
+            TargetDef::File { path } => serde_json::to_value(crate::file::Image::read(Path::new(path))?),
+            TargetDef::Service { .. } | TargetDef::Http { .. } => Ok(Value::Null),
+        };
+        Ok(value.unwrap_or(Value::Null))
+    }
+
+    /// Returns the fingerprint of a database.
+    pub fn database_fingerprint(&self, target: &str, tell: &Tell) -> Result<Fingerprint, SiteError> {
+        Ok(Fingerprint::of(&self.database(target)?, tell)?)
+    }
+
+    /// Returns what identifies the shape of a target, a line each: a difference means that a plan is for another site.
+    pub fn identity(&self, target: &str, _tell: &Tell) -> Result<Option<Vec<String>>, SiteError> {
+        match self.target(target)? {
+            TargetDef::Sqlite { .. } => {
+                let connection = self.database(target)?.open_read()?;
+                let sql = "SELECT type || ' ' || name || coalesce(': ' || sql, '') FROM sqlite_schema \
+                           WHERE tbl_name <> ?1 AND name NOT LIKE 'sqlite_stat%' ORDER BY type, name";
+                let mut statement = connection.prepare(sql)?;
+                let lines = statement.query_map([LEDGER], |row| row.get::<_, String>(0))?;
+                Ok(Some(lines.collect::<Result<_, _>>()?))
+            }
+            TargetDef::File { path } => {
+                let image = crate::file::Image::read(Path::new(path))?;
+                Ok(Some(vec![serde_json::to_string(&image).unwrap_or_default()]))
+            }
+            TargetDef::Service { .. } | TargetDef::Http { .. } => Ok(None),
+        }
+    }
+
+    /// Returns the bytes that a target takes, with its side files.
+    pub fn size(&self, target: &str) -> Result<Option<u64>, SiteError> {
+        match self.target(target)? {
+            TargetDef::Sqlite { path } => Ok(disk::database_size(Path::new(path)).ok()),
+            TargetDef::File { path } => Ok(std::fs::metadata(path).ok().map(|meta| meta.len())),
+            TargetDef::Service { .. } | TargetDef::Http { .. } => Ok(None),
+        }
+    }
+
+    /// The marks of runs that are open on this site.
+    pub fn open_runs(&self) -> Vec<Marker> {
+        let mut marks: Vec<Marker> = Vec::new();
+        for path in self.targets.values().filter_map(TargetDef::path) {
+            if let Ok(Some(mark)) = Marker::read(Path::new(path))
+                && !marks.iter().any(|known| known.run == mark.run)
+            {
+                marks.push(mark);
+            }
+        }
+        marks
+    }
+
+    /// Puts the mark of a run beside every target that is a file.
+    pub fn put_marks(&self, mark: &Marker, tell: &Tell) -> Result<(), SiteError> {
+        for path in self.targets.values().filter_map(TargetDef::path) {
+            mark.write(Path::new(path), tell)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the marks of a run away; those of other runs stay.
+    pub fn remove_marks(&self, run: &str, tell: &Tell) -> Result<(), SiteError> {
+        for path in self.targets.values().filter_map(TargetDef::path) {
+            let path = Path::new(path);
+            if Marker::read(path)?.is_some_and(|mark| mark.run == run) {
+                Marker::remove(path, tell)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The folders whose locks say that a run has this site.
+    pub fn folders(&self) -> Vec<PathBuf> {
+        let mut folders: Vec<PathBuf> = self.targets.keys().filter_map(|name| self.folder(name)).collect();
+        folders.sort();
+        folders.dedup();
+        folders
+    }
+
+    /// The folder for what commands and services print.
+    pub fn logs(&self) -> &Path {
+        &self.dirs.logs
+    }
+
+    pub(crate) fn get(
+        &self,
+        url: &str,
+        jq: Option<&str>,
+        status: Option<u16>,
+        tell: &Tell,
+    ) -> Result<Answer, SiteError> {
+        let response = http::get(&http::Url::parse(url)?, &[], HTTP_PATIENCE)?;
+        let wanted = status.map_or((200..300).contains(&response.status), |status| status == response.status);
+        if !wanted {
+            return Err(SiteError::Status { url: url.to_owned(), status: response.status });
+        }
+        let Some(jq) = jq else {
+            return Ok(Answer::Text(String::from_utf8_lossy(&response.body).into_owned()));
+        };
+        let json: Value = serde_json::from_slice(&response.body)
+            .map_err(|source| SiteError::Json { url: url.to_owned(), source })?;
+        Ok(Answer::Json(self.jq.eval(jq, &[], &json, JQ_PATIENCE, JQ_MEMORY, tell)?))
+    }
+
+    /// Sends a request without a body. The reply, of whatever status, proves nothing about its effect.
+    pub fn send(&self, method: &str, url: &str, tell: &Tell) -> Result<u16, SiteError> {
+        let url = http::Url::parse(url)?;
+        let headers = [];
+        let response = match method {
+            "PUT" => http::put(&url, &headers, None, HTTP_PATIENCE, tell)?,
+            "DELETE" => http::delete(&url, &headers, None, HTTP_PATIENCE, tell)?,
+            _ => http::post(&url, &headers, &[], HTTP_PATIENCE, tell)?,
+        };
+        Ok(response.status)
+    }
+
+    pub(crate) fn run_probe(
+        &self,
+        argv: &[String],
+        exit: i32,
+        patience: Duration,
+        tell: &Tell,
+    ) -> Result<String, SiteError> {
+        let command =
+            crate::command::Command { argv: argv.to_vec(), timeout: Some(patience), ..Default::default() };
+        let ran = crate::command::run(&command, &self.dirs.logs, "probe", tell)?;
+        if ran.exit == Exit::Code(exit) {
+            return Ok(String::from_utf8_lossy(&ran.stdout.tail).into_owned());
+        }
+        let found = format!("it ended with {}, and exit code {exit} was wanted", ran.exit);
+        Err(SiteError::Command { command: argv.join(" "), found })
+    }
+
+    /// Puts the journal mode of a database back.
+    pub fn set_journal_mode(&self, target: &str, mode: JournalMode, tell: &Tell) -> Result<(), SiteError> {
+        Ok(crate::sqlite::set_journal_mode(&self.database(target)?, mode, tell)?)
+    }
+}
