@@ -1,0 +1,126 @@
+//! Detection: every piece of evidence is asked, and those that answer must agree.
+
+use std::collections::BTreeMap;
+use switchback_model::compile::Compile;
+use switchback_model::diagnostic::Diagnostic;
+use switchback_model::playbook::{Evidence, ProbeBody};
+use switchback_model::probe::Ask;
+use switchback_model::version::{Range, Version};
+use switchback_site::{Site, Tell};
+
+/// A piece of evidence, compiled.
+#[derive(Debug, Clone)]
+pub struct Question {
+    ask: Ask,
+    means: BTreeMap<String, Range>,
+    may_be_silent: bool,
+}
+
+/// The installed release, with the evidence for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installed {
+    /// The release.
+    pub version: Version,
+    /// What was asked, what was answered, what it means: a line each.
+    pub evidence: Vec<String>,
+}
+
+/// Why the installed release is not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unknown {
+    /// What is wrong, as a sentence without a full stop.
+    pub message: String,
+    /// What was asked, what was answered, what it means: a line each.
+    pub evidence: Vec<String>,
+    /// What to do.
+    pub help: String,
+}
+
+/// Turns written evidence into a question, or says what is wrong with it.
+pub fn compile(evidence: &Evidence, cx: &mut Compile<'_>) -> Option<Question> {
+    let body = ProbeBody {
+        r#in: evidence.r#in.clone(),
+        sql: evidence.sql.clone(),
+        get: evidence.get.clone(),
+        jq: evidence.jq.clone(),
+        run: evidence.run.clone(),
+        ..ProbeBody::default()
+    };
+    let ask = cx.probe(&body)?.ask;
+    let mut means = BTreeMap::new();
+    for (answer, meaning) in evidence.means.iter() {
+        match meaning.parse::<Range>() {
+            Ok(range) => drop(means.insert(answer.text.clone(), range)),
+            Err(error) => {
+                cx.out
+                    .push(Diagnostic::error("P008", format!("cannot {error}")).at(answer.span, "means this"));
+            }
+        }
+    }
+    (means.len() == evidence.means.len()).then_some(Question {
+        ask,
+        means,
+        may_be_silent: evidence.may_be_silent.unwrap_or(false),
+    })
+}
+
+/// Asks everything and weighs the answers.
+pub fn detect(questions: &[Question], site: &Site, tell: &Tell) -> Result<Installed, Unknown> {
+    let mut evidence = Vec::new();
+    let mut meanings: Vec<&Range> = Vec::new();
+    let mut blocked = Vec::new();
+    for question in questions {
+        let asked = question.ask.describe();
+        let answer = match site.ask(&question.ask, tell) {
+            Ok(answer) => answer.scalar(),
+            Err(error) if question.may_be_silent => {
+                evidence.push(format!("{asked}: no answer ({error})"));
+                continue;
+            }
+            Err(error) => {
+                evidence.push(format!("{asked}: no answer ({error})"));
+                blocked.push(format!("cannot {error}"));
+                continue;
+            }
+        };
+        let Some(answer) = answer else {
+            evidence.push(format!("{asked}: nothing"));
+            blocked.push(format!("{asked} finds nothing"));
+            continue;
+        };
+        match question.means.get(&answer) {
+            Some(range) => {
+                evidence.push(format!("{asked}: {answer}, which means {range}"));
+                meanings.push(range);
+            }
+            None => {
+                let known: Vec<_> = question.means.keys().map(|key| format!("`{key}`")).collect();
+                evidence
+                    .push(format!("{asked}: {answer}, which has no meaning (known: {})", known.join(", ")));
+                blocked.push(format!("{asked} answers `{answer}`, and no release is known by that"));
+            }
+        }
+    }
+    let unknown =
+        |message: String, help: &str| Unknown { message, evidence: evidence.clone(), help: help.to_owned() };
+    if let Some(first) = blocked.first() {
+        return Err(unknown(
+            first.clone(),
+            "mend what does not answer as a known release does, or name the right site; nothing was changed",
+        ));
+    }
+    // A bare release names itself; a range only confirms or contradicts.
+    let Some(version) = meanings.iter().find_map(|range| range.to_string().parse::<Version>().ok()) else {
+        return Err(unknown(
+            "no piece of evidence names a release".to_owned(),
+            "the playbook has to name one",
+        ));
+    };
+    if meanings.iter().any(|range| !range.contains(&version)) {
+        return Err(unknown(
+            "the evidence disagrees about the installed release".to_owned(),
+            "an upgrade was begun here by other means and not ended; restore the backup from before it, then plan again",
+        ));
+    }
+    Ok(Installed { version, evidence })
+}

@@ -1,0 +1,395 @@
+//! The planner: from a playbook and a site to a plan. It looks at the site and changes nothing.
+
+use crate::cover;
+use crate::detect::{self, Installed};
+use crate::disk;
+use crate::error::{StepError, chain};
+use crate::facts;
+use crate::overlay::Overlay;
+use crate::playbook::{LoadedPlaybook, entries};
+use crate::registry::Registry;
+use crate::step::{AnyStep, Preview};
+use crate::timing::Timings;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use switchback_model::compile::{Compile, InputValue};
+use switchback_model::diagnostic::{Diagnostics, line_column};
+use switchback_model::digest::Digest;
+use switchback_model::path;
+use switchback_model::phase::Phase;
+use switchback_model::plan::{
+    Estimate, Origin, PLAN_FORMAT, Place, Plan, PlannedLoss, PlannedStep, PlaybookRef,
+};
+use switchback_model::playbook::{ProbeBody, Upgrade};
+use switchback_model::target::TargetDef;
+use switchback_model::version::Version;
+use switchback_site::{Site, SiteError, Tell};
+
+/// Something that stands in the way of an upgrade. All of them are said at once, and nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Refusal {
+    /// Stable code.
+    pub code: String,
+    /// What is wrong.
+    pub message: String,
+    /// Further lines: rows, names.
+    pub details: Vec<String>,
+    /// What mends it.
+    pub help: Option<String>,
+    /// The line of the playbook that asks for it.
+    pub place: Option<Place>,
+}
+
+impl Refusal {
+    /// A refusal with nothing but its words.
+    pub fn new(code: &str, message: impl Into<String>) -> Refusal {
+        Refusal {
+            code: code.to_owned(),
+            message: message.into(),
+            details: Vec::new(),
+            help: None,
+            place: None,
+        }
+    }
+
+    /// Adds what mends it.
+    pub fn help(mut self, help: impl Into<String>) -> Refusal {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// Why there is no plan.
+#[derive(Debug)]
+pub enum PlanFailure {
+    /// The playbook does not compile for these inputs.
+    Playbook(Diagnostics),
+    /// The site is not as an upgrade needs it.
+    Refused(Vec<Refusal>),
+}
+
+impl From<Refusal> for PlanFailure {
+    fn from(refusal: Refusal) -> PlanFailure {
+        PlanFailure::Refused(vec![refusal])
+    }
+}
+
+/// What planning came to.
+#[derive(Debug)]
+pub enum Planned {
+    /// The wanted release is installed.
+    Nothing(Installed),
+    /// A plan.
+    Plan(Box<Plan>),
+}
+
+/// What planning needs.
+pub struct PlanRequest<'a> {
+    /// The playbook.
+    pub playbook: &'a LoadedPlaybook,
+    /// Its inputs.
+    pub inputs: &'a BTreeMap<String, InputValue>,
+    /// The wanted release; the newest that the playbook leads to, if `None`.
+    pub wanted: Option<Version>,
+    /// Every step kind.
+    pub registry: &'a Registry,
+    /// Steps that the planner puts in by itself.
+    pub own_steps: &'a OwnSteps,
+    /// Where runs and backups will lie.
+    pub state_dir: &'a Path,
+    /// Durations measured by rehearsals.
+    pub timings: &'a Timings,
+    /// Version of the engine.
+    pub engine: &'a str,
+    /// Now, RFC 3339 in UTC.
+    pub now: &'a str,
+}
+
+/// The steps that the planner puts into every plan that needs them.
+pub struct OwnSteps {
+    /// Backs a target up.
+    pub backup: fn(target: &str) -> Box<dyn AnyStep>,
+    /// Tries out whether a backup of the running target can be made and restored.
+    pub trial: fn(target: &str) -> Box<dyn AnyStep>,
+    /// Takes our rows out of a database and puts its settings back.
+    pub sweep: fn(target: &str) -> Box<dyn AnyStep>,
+}
+
+/// Opens a site for its targets.
+pub type OpenSite<'a> = &'a dyn Fn(&BTreeMap<String, TargetDef>) -> Result<Site, SiteError>;
+
+/// One step on its way into the plan.
+pub(crate) struct Draft {
+    pub phase: Phase,
+    pub step: Box<dyn AnyStep>,
+    pub why: Option<String>,
+    pub id: Option<String>,
+    pub place: Option<Place>,
+}
+
+/// Compiles the targets and opens the site.
+pub fn open_site(request: &PlanRequest<'_>, open: OpenSite<'_>) -> Result<Site, PlanFailure> {
+    let cx = request.playbook.compile_targets(request.inputs);
+    if cx.out.has_errors() {
+        return Err(PlanFailure::Playbook(cx.out));
+    }
+    open(&cx.targets).map_err(|error| PlanFailure::from(site_refusal(&error)))
+}
+
+/// Finds the installed release.
+pub fn detect_installed(
+    request: &PlanRequest<'_>,
+    site: &Site,
+    tell: &Tell,
+) -> Result<Installed, PlanFailure> {
+    let mut cx = request.playbook.compile_targets(request.inputs);
+    let mut questions = Vec::new();
+    for evidence in &request.playbook.playbook.version.detect {
+        questions.extend(detect::compile(evidence, &mut cx));
+    }
+    if cx.out.has_errors() {
+        return Err(PlanFailure::Playbook(cx.out));
+    }
+    detect::detect(&questions, site, tell).map_err(|unknown| {
+        PlanFailure::from(Refusal {
+            details: unknown.evidence,
+            ..Refusal::new("D001", format!("cannot tell the installed release: {}", unknown.message))
+                .help(unknown.help)
+        })
+    })
+}
+
+/// Makes a plan, or says everything that stands in its way.
+pub fn plan(request: &PlanRequest<'_>, site: &Site, tell: &Tell) -> Result<Planned, PlanFailure> {
+    let open_runs = site.open_runs();
+    if let Some(mark) = open_runs.first() {
+        return Err(Refusal::new("D002", format!("a run is open on this site: {}", mark.run))
+            .help(format!(
+                "its directory is {}; take it up there with `switchback resume` or `switchback rollback` and `--state {0}`",
+                mark.state_dir.display()
+            ))
+            .into());
+    }
+    let installed = detect_installed(request, site, tell)?;
+    let playbook = &request.playbook.playbook;
+    let path = path::find(playbook, &installed.version, request.wanted.as_ref())
+        .map_err(|error| PlanFailure::from(Refusal::new("D003", format!("cannot {error}"))))?;
+    if path.edges.is_empty() {
+        return Ok(Planned::Nothing(installed));
+    }
+    let stretches = path::stretches(playbook, &path);
+    let first = stretches.first().map_or(0, |stretch| stretch.hops.len());
+    let upgrades: Vec<&Upgrade> = path.edges[..first].iter().map(|edge| &playbook.upgrades[*edge]).collect();
+
+    let mut cx = request.playbook.compile_targets(request.inputs);
+    let drafts = draft(request, &upgrades, site, &mut cx, tell)?;
+    let (losses, mut refusals) = losses(request, site, &mut cx, tell);
+    if cx.out.has_errors() {
+        return Err(PlanFailure::Playbook(cx.out));
+    }
+    let targets = cx.targets;
+    let (drafts, uncovered) = cover::cover(drafts, &targets, request.own_steps);
+    refusals.extend(uncovered);
+
+    let mut overlay = Overlay::new(site);
+    let mut previews = Vec::new();
+    for draft in &drafts {
+        match draft.step.preview(&mut overlay) {
+            Ok(preview) => previews.push(preview),
+            Err(error) => {
+                refusals.push(step_refusal(draft, error));
+                previews.push(Preview::default());
+            }
+        }
+    }
+    let disk = disk::needs(&drafts, &previews, site, request.state_dir);
+    refusals.extend(disk.iter().filter(|need| need.needed > need.free).map(disk::refusal));
+    let facts = match facts::observe(
+        site,
+        &targets,
+        &request.playbook.digest,
+        &installed.version.to_string(),
+        tell,
+    ) {
+        Ok(facts) => facts,
+        Err(error) => {
+            refusals.push(site_refusal(&error));
+            Vec::new()
+        }
+    };
+    if !refusals.is_empty() {
+        return Err(PlanFailure::Refused(dedup(refusals)));
+    }
+    let steps = number(drafts, previews, request.timings);
+    let plan = Plan {
+        format: PLAN_FORMAT,
+        digest: Digest::of(b""),
+        engine: request.engine.to_owned(),
+        made_at: request.now.to_owned(),
+        playbook: PlaybookRef { name: playbook.playbook.value.clone(), digest: request.playbook.digest },
+        installed: installed.version.to_string(),
+        evidence: installed.evidence,
+        wanted: path.wanted.to_string(),
+        stretches,
+        targets,
+        steps,
+        facts,
+        losses,
+        notes: upgrades.iter().flat_map(|upgrade| upgrade.notes.clone()).collect(),
+        disk,
+    };
+    Ok(Planned::Plan(Box::new(plan.seal())))
+}
+
+/// Compiles the steps of one stretch: one freeze, each hop's change and proof, one thaw.
+fn draft(
+    request: &PlanRequest<'_>,
+    upgrades: &[&Upgrade],
+    site: &Site,
+    cx: &mut Compile<'_>,
+    tell: &Tell,
+) -> Result<Vec<Draft>, PlanFailure> {
+    let mut drafts: Vec<Draft> = Vec::new();
+    for (hop, upgrade) in upgrades.iter().enumerate() {
+        let last = hop + 1 == upgrades.len();
+        for (phase, entry) in entries(upgrade) {
+            let belongs = match phase {
+                Phase::Freeze => hop == 0,
+                Phase::Thaw | Phase::Confirm => last,
+                _ => true,
+            };
+            if !belongs || !wanted(entry.when.as_ref(), site, cx, tell)? {
+                continue;
+            }
+            let place = place(request.playbook, entry.kind.span.start);
+            for step in request.registry.compile(entry, cx).unwrap_or_default() {
+                drafts.push(Draft {
+                    phase,
+                    step,
+                    why: entry.why.clone(),
+                    id: entry.id.clone(),
+                    place: Some(place.clone()),
+                });
+            }
+        }
+    }
+    // Stable: the order within a phase is the playbook's, hop by hop.
+    drafts.sort_by_key(|draft| draft.phase);
+    Ok(drafts)
+}
+
+fn wanted(
+    when: Option<&ProbeBody>,
+    site: &Site,
+    cx: &mut Compile<'_>,
+    tell: &Tell,
+) -> Result<bool, PlanFailure> {
+    let Some(probe) = when.and_then(|when| cx.probe(when)) else { return Ok(true) };
+    match site.judge(&probe, tell) {
+        Ok(judgement) => Ok(judgement.holds),
+        Err(error) => {
+            Err(Refusal::new("D004", format!("cannot tell whether a step is needed: {error}")).into())
+        }
+    }
+}
+
+fn losses(
+    request: &PlanRequest<'_>,
+    site: &Site,
+    cx: &mut Compile<'_>,
+    tell: &Tell,
+) -> (Vec<PlannedLoss>, Vec<Refusal>) {
+    let (mut losses, mut refusals) = (Vec::new(), Vec::new());
+    for loss in &request.playbook.playbook.losses {
+        let id = loss.id.value.clone();
+        let Some(probe) = loss.rows.as_ref().and_then(|rows| cx.probe(rows)) else {
+            losses.push(PlannedLoss {
+                id,
+                says: loss.says.clone(),
+                rows: None,
+                unmeasured: loss.unmeasured.clone(),
+            });
+            continue;
+        };
+        match site.ask(&probe.ask, tell) {
+            Ok(answer) => losses.push(PlannedLoss {
+                id,
+                says: loss.says.clone(),
+                rows: Some(answer.lines()),
+                unmeasured: None,
+            }),
+            Err(error) => {
+                refusals.push(Refusal::new("D005", format!("cannot measure the loss `{id}`: {error}")))
+            }
+        }
+    }
+    (losses, refusals)
+}
+
+fn place(playbook: &LoadedPlaybook, offset: usize) -> Place {
+    let (line, _) = line_column(&playbook.source.text, offset);
+    Place { file: playbook.source.name.clone(), line }
+}
+
+fn step_refusal(draft: &Draft, error: StepError) -> Refusal {
+    let place = draft.place.clone();
+    match error {
+        StepError::Failed(trouble) | StepError::Conflict(trouble) => Refusal {
+            code: trouble.code,
+            message: trouble.message,
+            details: trouble.details,
+            help: trouble.help,
+            place,
+        },
+        StepError::Cut | StepError::Interrupted => {
+            Refusal { place, ..Refusal::new("D006", "planning was interrupted") }
+        }
+    }
+}
+
+/// Words a site's error as a refusal.
+pub fn site_refusal(error: &SiteError) -> Refusal {
+    Refusal::new("D007", format!("cannot {}", chain(error)))
+}
+
+fn dedup(refusals: Vec<Refusal>) -> Vec<Refusal> {
+    let mut unique: Vec<Refusal> = Vec::new();
+    for refusal in refusals {
+        if !unique.iter().any(|one| one.message == refusal.message && one.details == refusal.details) {
+            unique.push(refusal);
+        }
+    }
+    unique
+}
+
+fn number(drafts: Vec<Draft>, previews: Vec<Preview>, timings: &Timings) -> Vec<PlannedStep> {
+    let mut taken = BTreeSet::new();
+    let mut steps = Vec::new();
+    for (draft, preview) in drafts.into_iter().zip(previews) {
+        let wished = draft.id.unwrap_or_else(|| format!("{}-{}", draft.step.kind(), draft.step.subject()));
+        let mut id = wished.clone();
+        let mut n = 1;
+        while !taken.insert(id.clone()) {
+            n += 1;
+            id = format!("{wished}-{n}");
+        }
+        let estimate = match timings.of(&id) {
+            Some(ms) => Estimate { ms, origin: Origin::Rehearsed },
+            None => Estimate { ms: preview.guess_ms, origin: Origin::Guessed },
+        };
+        steps.push(PlannedStep {
+            id,
+            phase: draft.phase,
+            kind: draft.step.kind().to_owned(),
+            body: draft.step.body(),
+            says: draft.step.describe(),
+            why: draft.why,
+            place: draft.place,
+            reversal: draft.step.reversal(),
+            touches: draft.step.touches(),
+            preview: preview.lines,
+            estimate,
+        });
+    }
+    steps
+}

@@ -1,0 +1,350 @@
+//! The one loop: run, resume and rollback are the same code. It only ever does the next move that the journal asks for.
+
+use crate::bus::Bus;
+use crate::error::{StepError, trouble};
+use crate::journal::{Journal, JournalError};
+use crate::run_dir::RunDir;
+use crate::step::{AnyStep, Condition, Work};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+use switchback_model::decide::{Move, decide};
+use switchback_model::phase::Phase;
+use switchback_model::record::{Entry, Outcome, Record, Trouble, Turn};
+use switchback_model::run::{Illegal, RunState, StepState};
+use switchback_site::{Failure, Halt, Site, Tell};
+
+/// Why the loop ended without an outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A signal: the run is open and can be resumed.
+    #[error("go on: interrupted")]
+    Interrupted,
+    /// A simulated power cut.
+    #[error("go on: cut off at a fault point")]
+    Cut,
+    /// The journal cannot be written or read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The journal holds records that cannot follow each other.
+    #[error("trust the journal: {0}")]
+    Illegal(#[from] Illegal),
+}
+
+/// A run in the hands of this process.
+pub struct Runner<'a> {
+    phases: Vec<Phase>,
+    steps: &'a [Box<dyn AnyStep>],
+    ids: Vec<String>,
+    site: &'a Site,
+    dir: &'a RunDir,
+    journal: Journal,
+    state: RunState,
+    started_at: BTreeMap<usize, String>,
+    bus: Bus,
+    tell: Tell,
+    back_on_interrupt: bool,
+}
+
+/// What the loop needs, with names.
+pub struct RunnerParts<'a> {
+    /// Phase of each step.
+    pub phases: Vec<Phase>,
+    /// Name of each step.
+    pub ids: Vec<String>,
+    /// The steps.
+    pub steps: &'a [Box<dyn AnyStep>],
+    /// Where they act.
+    pub site: &'a Site,
+    /// Where the run writes.
+    pub dir: &'a RunDir,
+    /// The journal, open.
+    pub journal: Journal,
+    /// What the journal says so far.
+    pub entries: Vec<Entry>,
+    /// Who watches.
+    pub bus: Bus,
+    /// Progress, interruption and fault points.
+    pub tell: Tell,
+    /// Whether a signal before the commit point turns the run round instead of stopping it.
+    pub back_on_interrupt: bool,
+}
+
+impl<'a> Runner<'a> {
+    /// Takes a run up where its journal ends.
+    pub fn new(parts: RunnerParts<'a>) -> Result<Runner<'a>, RunError> {
+        let RunnerParts { phases, ids, steps, site, dir, journal, entries, bus, tell, back_on_interrupt } =
+            parts;
+        let state = RunState::fold(steps.len(), entries.iter().map(|entry| &entry.record))?;
+        let mut runner = Runner {
+            phases,
+            steps,
+            ids,
+            site,
+            dir,
+            journal,
+            state,
+            started_at: BTreeMap::new(),
+            bus,
+            tell,
+            back_on_interrupt,
+        };
+        for entry in &entries {
+            runner.note_time(entry);
+        }
+        Ok(runner)
+    }
+
+    /// What the journal says now.
+    pub fn state(&self) -> &RunState {
+        &self.state
+    }
+
+    /// How many times this life synced the journal.
+    pub fn syncs(&self) -> u64 {
+        self.journal.syncs()
+    }
+
+    /// Appends a record that an operator's command stands for: a run's start, a rollback, an acceptance.
+    pub fn note(&mut self, record: Record) -> Result<(), RunError> {
+        let mut next = self.state.clone();
+        next.apply(&record)?;
+        let entry = match self.journal.append(record, &self.tell) {
+            Ok(entry) => entry,
+            Err(error) => return Err(halted(error)),
+        };
+        self.state = next;
+        self.note_time(&entry);
+        self.bus.entry(&entry, &self.state);
+        Ok(())
+    }
+
+    fn note_time(&mut self, entry: &Entry) {
+        if let Record::StepStarted { step, .. } = entry.record {
+            self.started_at.insert(step, entry.at.clone());
+        }
+    }
+
+    /// Moves until there is no move left.
+    pub fn run(&mut self) -> Result<Outcome, RunError> {
+        loop {
+            let next = decide(&self.phases, &self.state);
+            if let Move::Stop(outcome) = next {
+                return Ok(outcome);
+            }
+            self.heed_interruption()?;
+            match self.perform(next) {
+                Ok(record) => self.note(record)?,
+                Err(StepError::Cut) => return Err(RunError::Cut),
+                Err(StepError::Interrupted) => self.heed_interruption()?,
+                Err(StepError::Failed(trouble) | StepError::Conflict(trouble)) => {
+                    // `perform` turns a step's failure into a record; what arrives here is no step's.
+                    return Err(RunError::Illegal(Illegal {
+                        record: trouble.message,
+                        state: "no step".into(),
+                    }));
+                }
+            }
+        }
+    }
+
+    fn heed_interruption(&mut self) -> Result<(), RunError> {
+        if self.tell.go_on().is_ok() {
+            return Ok(());
+        }
+        if self.back_on_interrupt && self.state.turn.is_none() && self.state.committed.is_none() {
+            self.tell.stop_flag().store(false, Ordering::Relaxed);
+            return self.note(Record::RollbackStarted { turn: Turn::Interrupted });
+        }
+        self.note(Record::Interrupted)?;
+        Err(RunError::Interrupted)
+    }
+
+    /// Does one move and returns the record that states it. Only a cut or an interruption is an error.
+    fn perform(&self, next: Move) -> Result<Record, StepError> {
+        match next {
+            Move::Begin(step) => self.begin(step),
+            Move::Advance(step) => self.advance(step),
+            Move::PassCommit => self.pass_commit(),
+            Move::Judge(step) => self.judge(step),
+            Move::TurnRound(step) => Ok(Record::RollbackStarted { turn: Turn::StepFailed { step } }),
+            Move::Undo(step) => self.undo(step),
+            Move::Close(outcome) => self.close(outcome),
+            Move::Stop(_) => Err(StepError::failed("move past the end")),
+        }
+    }
+
+    fn work(&self, step: usize) -> Work<'_> {
+        Work {
+            tell: &self.tell,
+            run: &self.state.run,
+            step: &self.ids[step],
+            now: self.started_at.get(&step).map_or("", String::as_str),
+            dir: self.dir,
+            // Past the commit point the way back was asked for by somebody who saw what it loses, or nothing was written.
+            losing_writes: self.state.losing_writes
+                || (self.state.turn.is_some() && self.state.committed.is_some()),
+        }
+    }
+
+    fn begin(&self, step: usize) -> Result<Record, StepError> {
+        let looked =
+            self.steps[step].check(self.site, &self.work(step)).and_then(|condition| match condition {
+                Condition::Applied(seen) => Ok(Record::StepFound { step, seen }),
+                Condition::Pending => {
+                    let before = self.steps[step].prepare(self.site, &self.work(step))?;
+                    if cfg!(feature = "broken-effect-before-journal") {
+                        self.steps[step].apply(self.site, &before, &self.work(step))?;
+                    }
+                    Ok(Record::StepStarted { step, before })
+                }
+                Condition::Partial => Err(StepError::conflict(
+                    "it is half done already, and not by this run",
+                )
+                .help("find out who began it; `switchback status` names the runs of this state folder")),
+                Condition::Conflict(found) => Err(StepError::conflict(found)),
+            });
+        self.or_failed(step, looked)
+    }
+
+    fn advance(&self, step: usize) -> Result<Record, StepError> {
+        let clock = Instant::now();
+        let done = self.bring_to_its_end(step).map(|seen| Record::StepFinished {
+            step,
+            seen,
+            took_ms: millis(clock),
+        });
+        self.or_failed(step, done)
+    }
+
+    /// Applies, and believes nothing until it has been read back.
+    fn bring_to_its_end(&self, step: usize) -> Result<Value, StepError> {
+        let (any, work) = (&self.steps[step], self.work(step));
+        let Some(before) = self.state.steps[step].before() else {
+            return Err(StepError::failed("go on with a step that has no before-image"));
+        };
+        let mut measured = Value::Null;
+        match any.check(self.site, &work)? {
+            Condition::Applied(seen) => return Ok(seen),
+            Condition::Conflict(found) => return Err(StepError::conflict(found)),
+            Condition::Pending | Condition::Partial => {
+                let applied = any.apply(self.site, before, &work);
+                if cfg!(feature = "broken-trust-the-exit-code") {
+                    return Ok(applied.unwrap_or(Value::Null));
+                }
+                let value = applied?;
+                if !value.is_null() {
+                    measured = value;
+                }
+            }
+        }
+        match any.check(self.site, &work)? {
+            Condition::Applied(seen) => Ok(if measured.is_null() { seen } else { measured }),
+            Condition::Conflict(found) => Err(StepError::conflict(found)),
+            Condition::Pending | Condition::Partial => Err(StepError::Failed(trouble(
+                "R002",
+                "it reported success, but its effect cannot be read back",
+            ))),
+        }
+    }
+
+    fn or_failed(&self, step: usize, result: Result<Record, StepError>) -> Result<Record, StepError> {
+        match result {
+            Err(StepError::Failed(trouble) | StepError::Conflict(trouble)) => {
+                Ok(Record::StepFailed { step, trouble })
+            }
+            other => other,
+        }
+    }
+
+    fn pass_commit(&self) -> Result<Record, StepError> {
+        match self.fingerprints() {
+            Ok(stores) => Ok(Record::CommitPassed { stores }),
+            Err(error) => {
+                // The first step past the commit point carries the failure; its own work was not begun.
+                let step = self.state.steps.iter().position(|step| *step == StepState::Waiting);
+                match (step, StepError::from(error)) {
+                    (Some(step), StepError::Failed(trouble)) => Ok(Record::StepFailed { step, trouble }),
+                    (_, error) => Err(error),
+                }
+            }
+        }
+    }
+
+    fn fingerprints(&self) -> Result<BTreeMap<String, Value>, switchback_site::SiteError> {
+        let mut stores = BTreeMap::new();
+        for target in self.site.stores() {
+            stores.insert(target.to_owned(), self.site.fingerprint(target, &self.tell)?);
+        }
+        Ok(stores)
+    }
+
+    /// A failure past the commit point: if nothing was written since, the way back loses nothing.
+    fn judge(&self, step: usize) -> Result<Record, StepError> {
+        let reason = match (self.fingerprints(), &self.state.committed) {
+            (Ok(now), Some(then)) if now == *then => {
+                return Ok(Record::RollbackStarted { turn: Turn::NothingWritten { step } });
+            }
+            (Ok(now), then) => {
+                let changed: Vec<_> = now
+                    .iter()
+                    .filter(|(name, value)| then.as_ref().and_then(|then| then.get(*name)) != Some(*value))
+                    .map(|(name, _)| name.as_str())
+                    .collect();
+                format!("the new release has written to {} since it was let in", changed.join(", "))
+            }
+            (Err(error), _) => match error.halt() {
+                Some(Halt::Cut) => return Err(StepError::Cut),
+                Some(Halt::Interrupted) => return Err(StepError::Interrupted),
+                _ => format!("what was written since cannot be seen: {error}"),
+            },
+        };
+        Ok(Record::RunHeld { step, reason })
+    }
+
+    fn undo(&self, step: usize) -> Result<Record, StepError> {
+        let Some(before) = self.state.steps[step].before() else {
+            return Err(StepError::failed("undo a step that has no before-image"));
+        };
+        let clock = Instant::now();
+        match self.steps[step].undo(self.site, before, &self.work(step)) {
+            Ok(()) => Ok(Record::StepUndone { step, took_ms: millis(clock) }),
+            Err(StepError::Failed(trouble) | StepError::Conflict(trouble)) => {
+                Ok(Record::UndoFailed { step, trouble })
+            }
+            Err(halt) => Err(halt),
+        }
+    }
+
+    fn close(&self, outcome: Outcome) -> Result<Record, StepError> {
+        match self.site.remove_marks(&self.state.run, &self.tell) {
+            Ok(()) => Ok(Record::RunEnded { outcome }),
+            Err(error) => match error.halt() {
+                Some(Halt::Cut) => Err(StepError::Cut),
+                // A mark that stays is a nuisance that names this run; the run itself is over.
+                _ => Ok(Record::RunEnded { outcome }),
+            },
+        }
+    }
+}
+
+/// What a failed append means for the loop.
+fn halted(error: JournalError) -> RunError {
+    match error.halt() {
+        Some(Halt::Cut) => RunError::Cut,
+        _ => RunError::Journal(error),
+    }
+}
+
+fn millis(clock: Instant) -> u64 {
+    u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Words the trouble of a step for a record.
+pub fn step_trouble(error: &StepError) -> Option<Trouble> {
+    match error {
+        StepError::Failed(trouble) | StepError::Conflict(trouble) => Some(trouble.clone()),
+        StepError::Cut | StepError::Interrupted => None,
+    }
+}

@@ -1,0 +1,98 @@
+//! The state folder of a site: its runs, the last plan, and what rehearsals measured.
+
+use crate::journal::{Journal, JournalError};
+use crate::run_dir::{RunDir, make_private, write_durably};
+use crate::timing::Timings;
+use std::io;
+use std::path::{Path, PathBuf};
+use switchback_model::record::{Entry, Record};
+
+/// The state folder.
+#[derive(Debug, Clone)]
+pub struct StateDir {
+    root: PathBuf,
+}
+
+impl StateDir {
+    /// Names a state folder; it need not exist.
+    pub fn at(root: impl Into<PathBuf>) -> StateDir {
+        StateDir { root: root.into() }
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Makes the folder, with mode 0700.
+    pub fn make(&self) -> io::Result<()> {
+        for folder in [self.root.clone(), self.runs_folder(), self.services()] {
+            make_private(&folder)?;
+        }
+        Ok(())
+    }
+
+    fn runs_folder(&self) -> PathBuf {
+        self.root.join("runs")
+    }
+
+    /// Where `plan` leaves the plan, and `apply` and `rehearse` find it.
+    pub fn plan(&self) -> PathBuf {
+        self.root.join("plan.json")
+    }
+
+    /// Where services that we start leave their process ids.
+    pub fn services(&self) -> PathBuf {
+        self.root.join("services")
+    }
+
+    /// What is printed outside of runs: by probes of `plan`, by services.
+    pub fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
+    /// Scratch copies.
+    pub fn rehearsals(&self) -> PathBuf {
+        self.root.join("rehearsal")
+    }
+
+    /// The directory of a run by its name.
+    pub fn run(&self, name: &str) -> RunDir {
+        RunDir::at(self.runs_folder().join(name))
+    }
+
+    /// The last run that began, with its journal. A directory whose journal never got its first record is no run.
+    pub fn latest(&self) -> Result<Option<(RunDir, Vec<Entry>)>, JournalError> {
+        let mut names: Vec<_> = match std::fs::read_dir(self.runs_folder()) {
+            Ok(folder) => folder.flatten().map(|entry| entry.path()).collect(),
+            Err(_) => return Ok(None),
+        };
+        // Names begin with the time, so their order is that of the runs.
+        names.sort();
+        for path in names.into_iter().rev() {
+            let dir = RunDir::at(path);
+            if !dir.journal().exists() {
+                continue;
+            }
+            let entries = Journal::read(&dir.journal())?;
+            if matches!(entries.first(), Some(Entry { record: Record::RunStarted { .. }, .. })) {
+                return Ok(Some((dir, entries)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Durations that rehearsals measured; none when there are none, or they cannot be read.
+    pub fn timings(&self) -> Timings {
+        std::fs::read(self.root.join("timings.json"))
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default()
+    }
+
+    /// Keeps durations for later plans.
+    pub fn keep_timings(&self, timings: &Timings) -> io::Result<()> {
+        let text = serde_json::to_vec_pretty(timings).map_err(io::Error::other)?;
+        write_durably(&self.root.join("timings.json"), &text)
+    }
+}

@@ -1,0 +1,181 @@
+//! The step contract: one reversible change, the unit of journalling, reversal, progress and reporting.
+
+use crate::error::StepError;
+use crate::overlay::Overlay;
+use crate::run_dir::RunDir;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use std::fmt::Debug;
+use switchback_model::plan::{Reversal, Touch};
+use switchback_site::{Site, Tell};
+
+/// Where a step stands in the world, as observed now. Never remembered, always looked at.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Condition {
+    /// Nothing of it is there.
+    Pending,
+    /// A half of it is there.
+    Partial,
+    /// All of it is there. Carries what was seen, for the journal.
+    Applied(Value),
+    /// The world is in a state that this step does not know.
+    Conflict(String),
+}
+
+impl Condition {
+    /// Applied, with nothing to tell.
+    pub fn applied() -> Condition {
+        Condition::Applied(Value::Null)
+    }
+
+    /// Returns whether all of it is there.
+    pub fn is_applied(&self) -> bool {
+        matches!(self, Condition::Applied(_))
+    }
+}
+
+/// What a step has at hand beside the site.
+#[derive(Debug, Clone, Copy)]
+pub struct Work<'a> {
+    /// Progress, interruption and fault points.
+    pub tell: &'a Tell,
+    /// Name of the run.
+    pub run: &'a str,
+    /// Name of the step.
+    pub step: &'a str,
+    /// The time in the step's `StepStarted` record, RFC 3339: the same in every life, so that a repeat is equal.
+    pub now: &'a str,
+    /// The run directory, for before-images, backups and logs.
+    pub dir: &'a RunDir,
+    /// Whether what others wrote since is to be overwritten: an operator was shown it and asked for the way back.
+    pub losing_writes: bool,
+}
+
+/// What a step will do, seen beforehand.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Preview {
+    /// The change, line by line.
+    pub lines: Vec<String>,
+    /// Milliseconds it is expected to take, by a rule of thumb.
+    pub guess_ms: u64,
+    /// Bytes it needs beside the target named, at the worst moment, beyond what is used now.
+    pub grows: Vec<(String, u64)>,
+    /// Bytes it leaves in the run directory.
+    pub keeps: u64,
+}
+
+impl Preview {
+    /// A change that needs no space worth a word.
+    pub fn of(lines: impl IntoIterator<Item = impl Into<String>>, guess_ms: u64) -> Preview {
+        Preview { lines: lines.into_iter().map(Into::into).collect(), guess_ms, ..Preview::default() }
+    }
+}
+
+/// One reversible change.
+///
+/// The laws, tested for every kind by one harness (`tests/laws`): `describe`, `check` and `preview` change nothing;
+/// `check` tells the truth; from any cut inside `apply`, `undo` leads back and `apply` leads on; twice is once;
+/// step and before-image are plain data; a state that is nobody's is left alone.
+pub trait Step: Serialize + DeserializeOwned + Debug + Send + Sync + 'static {
+    /// Name of the kind: the key in a playbook, the name of its docs page.
+    const KIND: &'static str;
+    /// The before-image: what `undo` needs, durable in the journal before `apply` begins.
+    type Before: Serialize + DeserializeOwned;
+
+    /// Says what it does, as an imperative without a full stop.
+    fn describe(&self) -> String;
+    /// Names what it is about; with the kind it makes the step's name.
+    fn subject(&self) -> String;
+    /// Names every target it looks at or changes.
+    fn touches(&self) -> Vec<Touch>;
+    /// Says how its way back works.
+    fn reversal(&self) -> Reversal;
+    /// Says what it will change, and leaves that in the overlay for later steps.
+    fn preview(&self, world: &mut Overlay<'_>) -> Result<Preview, StepError>;
+    /// Looks where it stands. Reads only.
+    fn check(&self, site: &Site, work: &Work<'_>) -> Result<Condition, StepError>;
+    /// Makes the before-image. Writes only to the run directory.
+    fn prepare(&self, site: &Site, work: &Work<'_>) -> Result<Self::Before, StepError>;
+    /// Brings the effect about, from nothing or from a half. Returns what it measured.
+    fn apply(&self, site: &Site, before: &Self::Before, work: &Work<'_>) -> Result<Value, StepError>;
+    /// Takes the effect back, from all or from a half, and reads that back.
+    fn undo(&self, site: &Site, before: &Self::Before, work: &Work<'_>) -> Result<(), StepError>;
+    /// Says what a person has to know or do around this step; shown in the plan.
+    fn by_hand(&self, _site: &Site) -> Option<String> {
+        None
+    }
+    /// Says why it cannot be carried out on scratch copies, if it cannot.
+    fn not_rehearsed(&self, _site: &Site) -> Option<String> {
+        None
+    }
+}
+
+/// The same contract with `Before` erased, so that a plan is one list.
+#[allow(missing_docs)]
+pub trait AnyStep: Debug + Send + Sync {
+    fn kind(&self) -> &'static str;
+    fn body(&self) -> Value;
+    fn describe(&self) -> String;
+    fn subject(&self) -> String;
+    fn touches(&self) -> Vec<Touch>;
+    fn reversal(&self) -> Reversal;
+    fn preview(&self, world: &mut Overlay<'_>) -> Result<Preview, StepError>;
+    fn check(&self, site: &Site, work: &Work<'_>) -> Result<Condition, StepError>;
+    fn prepare(&self, site: &Site, work: &Work<'_>) -> Result<Value, StepError>;
+    fn apply(&self, site: &Site, before: &Value, work: &Work<'_>) -> Result<Value, StepError>;
+    fn undo(&self, site: &Site, before: &Value, work: &Work<'_>) -> Result<(), StepError>;
+    fn by_hand(&self, site: &Site) -> Option<String>;
+    fn not_rehearsed(&self, site: &Site) -> Option<String>;
+}
+
+impl<S: Step> AnyStep for S {
+    fn kind(&self) -> &'static str {
+        S::KIND
+    }
+    fn body(&self) -> Value {
+        plain(self)
+    }
+    fn describe(&self) -> String {
+        Step::describe(self)
+    }
+    fn subject(&self) -> String {
+        Step::subject(self)
+    }
+    fn touches(&self) -> Vec<Touch> {
+        Step::touches(self)
+    }
+    fn reversal(&self) -> Reversal {
+        Step::reversal(self)
+    }
+    fn preview(&self, world: &mut Overlay<'_>) -> Result<Preview, StepError> {
+        Step::preview(self, world)
+    }
+    fn check(&self, site: &Site, work: &Work<'_>) -> Result<Condition, StepError> {
+        Step::check(self, site, work)
+    }
+    fn prepare(&self, site: &Site, work: &Work<'_>) -> Result<Value, StepError> {
+        Ok(plain(&Step::prepare(self, site, work)?))
+    }
+    fn apply(&self, site: &Site, before: &Value, work: &Work<'_>) -> Result<Value, StepError> {
+        Step::apply(self, site, &typed::<S>(before)?, work)
+    }
+    fn undo(&self, site: &Site, before: &Value, work: &Work<'_>) -> Result<(), StepError> {
+        Step::undo(self, site, &typed::<S>(before)?, work)
+    }
+    fn by_hand(&self, site: &Site) -> Option<String> {
+        Step::by_hand(self, site)
+    }
+    fn not_rehearsed(&self, site: &Site) -> Option<String> {
+        Step::not_rehearsed(self, site)
+    }
+}
+
+fn typed<S: Step>(before: &Value) -> Result<S::Before, StepError> {
+    serde_json::from_value(before.clone())
+        .map_err(|e| StepError::failed(format!("read the before-image of a `{}` step: {e}", S::KIND)))
+}
+
+/// Plain data always serializes: maps with text keys, no cycles.
+fn plain(value: &impl Serialize) -> Value {
+    serde_json::to_value(value).unwrap_or(Value::Null)
+}
