@@ -1,1 +1,55 @@
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 //! The step kinds, one file each.
+
+pub mod alter;
+pub mod backup;
+mod check;
+mod database;
+pub mod ensure;
+pub mod expect;
+pub mod file;
+pub mod lint;
+pub mod maintenance;
+pub mod manual;
+pub mod require;
+pub mod restart;
+pub mod run;
+mod services;
+pub mod sql;
+pub mod start;
+pub mod stop;
+pub mod sweep;
+pub mod trial;
+
+use switchback_engine::Registry;
+use switchback_engine::planner::OwnSteps;
+
+/// The one list of step kinds: what a playbook may say, and what a plan may hold.
+macro_rules! steps {
+    (kinds: $($kind:ty),+ ; steps: $($step:ty),+ $(,)?) => {
+        /// Returns every step kind of this build.
+        pub fn registry() -> Registry {
+            let mut registry = Registry::default();
+            $(registry.add::<$kind>();)+
+            $(registry.add_step::<$step>();)+
+            registry
+        }
+    };
+}
+
+steps! {
+    kinds: alter::AlterKind, backup::BackupKind, ensure::EnsureKind, expect::ExpectKind, file::FileKind,
+        maintenance::MaintenanceKind, manual::ManualKind, require::RequireKind, restart::RestartKind, run::RunKind,
+        sql::SqlKind, start::StartKind, stop::StopKind;
+    steps: alter::Alter, backup::Backup, ensure::Ensure, expect::Expect, file::PutFile, maintenance::Maintenance,
+        manual::Manual, require::Require, run::Run, sql::Sql, start::Start, stop::Stop, sweep::Sweep, trial::Trial,
+}
+
+/// The steps that the planner puts into plans by itself.
+pub fn own_steps() -> OwnSteps {
+    OwnSteps {
+        backup: |target| Box::new(backup::Backup { target: target.to_owned() }),
+        trial: |target| Box::new(trial::Trial { target: target.to_owned() }),
+        sweep: |target| Box::new(sweep::Sweep { target: target.to_owned() }),
+    }
+}

@@ -1,0 +1,108 @@
+//! What every step on a database shares: the backup before it, our rows in it, and whose hands were on it.
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use switchback_engine::run_dir::write_durably;
+use switchback_engine::{RunDir, StepError, Work};
+use switchback_site::sqlite::{BackupReport, Database, JournalMode, LedgerRow, ledger, stamp};
+use switchback_site::{Site, SiteError};
+
+/// What is kept beside a backup, in the run directory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    /// What was proven when it was made.
+    pub report: BackupReport,
+    /// The journal mode to go back to.
+    pub journal_mode: JournalMode,
+    /// The change counter of the database without our commits; `None` until the database was taken for ourselves.
+    pub counter: Option<u32>,
+}
+
+impl Manifest {
+    fn path(dir: &RunDir, target: &str) -> PathBuf {
+        dir.backups().join(format!("{target}.json"))
+    }
+
+    /// Reads the manifest of a backup that this run made.
+    pub fn read(dir: &RunDir, target: &str) -> Result<Option<Manifest>, StepError> {
+        let path = Manifest::path(dir, target);
+        match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|e| StepError::failed(format!("read {}: {e}", path.display()))),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(StepError::failed(format!("read {}: {e}", path.display()))),
+        }
+    }
+
+    /// Writes it. After `Ok` it survives a power cut.
+    pub fn write(&self, dir: &RunDir, target: &str, work: &Work<'_>) -> Result<(), StepError> {
+        let path = Manifest::path(dir, target);
+        let text = serde_json::to_vec_pretty(self)
+            .map_err(|e| StepError::failed(format!("write a manifest: {e}")))?;
+        work.tell.point("backup.manifest")?;
+        write_durably(&path, &text)
+            .map_err(|e| StepError::failed(format!("write {}: {e}", path.display())))?;
+        work.tell.point("backup.manifest-written")?;
+        Ok(())
+    }
+}
+
+/// Finds transactions that are not ours: since the database was taken, every one of ours left a row in the ledger.
+///
+/// Without a backup by this run there is nothing to measure from, and nothing is found.
+pub(crate) fn guard(site: &Site, target: &str, work: &Work<'_>) -> Result<(), StepError> {
+    if work.losing_writes {
+        return Ok(());
+    }
+    let Some(base) = Manifest::read(work.dir, target)?.and_then(|manifest| manifest.counter) else {
+        return Ok(());
+    };
+    let connection = site.database(target)?.open_read().map_err(SiteError::from)?;
+    let counter = stamp::change_counter(&connection).map_err(SiteError::from)?;
+    let ours = ledger::rows(&connection)?.iter().filter(|row| row.run == work.run).count();
+    let expected = base.wrapping_add(u32::try_from(ours).unwrap_or(u32::MAX));
+    if counter == expected {
+        return Ok(());
+    }
+    Err(foreign(
+        target,
+        format!("{} were committed by another program", counted(counter.wrapping_sub(expected))),
+    ))
+}
+
+fn counted(transactions: u32) -> String {
+    switchback_model::words::count(u64::from(transactions), "transaction")
+}
+
+/// Words the finding that somebody else wrote.
+pub(crate) fn foreign(target: &str, what: String) -> StepError {
+    StepError::conflict(format!("{target} was written by somebody else while this run had it: {what}")).help(
+        "find out what wrote there and keep what it wrote; then `switchback rollback --losing-writes` restores the backup all the same",
+    )
+}
+
+/// Returns whether the ledger says that this step's transaction is in.
+pub(crate) fn is_in(site: &Site, target: &str, work: &Work<'_>) -> Result<bool, StepError> {
+    let connection = site.database(target)?.open_read().map_err(SiteError::from)?;
+    Ok(ledger::has(&connection, work.run, work.step)?)
+}
+
+/// Returns the row that says so, for the step's own transaction.
+pub(crate) fn ledger_row(work: &Work<'_>) -> LedgerRow {
+    LedgerRow {
+        run: work.run.to_owned(),
+        step: work.step.to_owned(),
+        at: work.now.to_owned(),
+        state_dir: work.dir.root().display().to_string(),
+        note: String::new(),
+    }
+}
+
+/// The journal mode that a database is in.
+pub(crate) fn journal_mode(database: &Database) -> Result<JournalMode, StepError> {
+    let connection = database.open_read().map_err(SiteError::from)?;
+    let mode: String =
+        connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).map_err(SiteError::from)?;
+    Ok(mode.parse::<JournalMode>().unwrap_or(JournalMode::Delete))
+}

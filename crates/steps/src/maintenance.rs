@@ -1,0 +1,171 @@
+//! `maintenance`: switches an endpoint's maintenance mode, and waits until it is so.
+
+use crate::services::poll;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use switchback_engine::registry::Compiled;
+use switchback_engine::{Condition, Kind, Overlay, Preview, Step, StepError, Work};
+use switchback_model::compile::Compile;
+use switchback_model::decode::{Duration as Time, OneOrMany, Spanned};
+use switchback_model::diagnostic::Diagnostic;
+use switchback_model::plan::{Access, Reversal, Touch};
+use switchback_model::record;
+use switchback_model::target::{Request, TargetDef};
+use switchback_site::{Failure, Halt, Site, Tell};
+
+/// How long an endpoint may take to reach the wanted mode.
+const PATIENCE_MS: u64 = 60_000;
+
+record! {
+    /// Enters or leaves the maintenance mode that the target describes.
+    pub struct MaintenanceBody {
+        /// Endpoints that enter it.
+        pub enter: Option<OneOrMany<Spanned<String>>>,
+        /// Endpoints that leave it.
+        pub leave: Option<OneOrMany<Spanned<String>>>,
+        /// How long they may take.
+        pub within: Option<Time>,
+    }
+}
+
+/// The kind.
+pub struct MaintenanceKind;
+
+impl Kind for MaintenanceKind {
+    type Body = MaintenanceBody;
+    const NAME: &'static str = "maintenance";
+    const SAYS: &'static str = "switches an endpoint's maintenance mode, and waits until it is so";
+
+    fn compile(body: MaintenanceBody, cx: &mut Compile<'_>) -> Compiled {
+        let mut steps: Vec<Box<dyn switchback_engine::AnyStep>> = Vec::new();
+        let within_ms =
+            body.within.map_or(PATIENCE_MS, |time| u64::try_from(time.get().as_millis()).unwrap_or(u64::MAX));
+        for (names, on) in [(body.enter.unwrap_or_default(), true), (body.leave.unwrap_or_default(), false)] {
+            for name in names.0 {
+                let target = cx.target_name(&name.value, name.span, &["HTTP endpoint"])?;
+                if !matches!(cx.targets.get(&target), Some(TargetDef::Http { maintenance: Some(_), .. })) {
+                    cx.out.push(
+                        Diagnostic::error("P023", format!("endpoint `{target}` has no maintenance mode"))
+                            .at(name.span, "asked for here")
+                            .help("describe it at the target: `maintenance: {enter: …, leave: …, is_on: …}`"),
+                    );
+                    return None;
+                }
+                steps.push(Box::new(Maintenance { target, on, within_ms }));
+            }
+        }
+        Some(steps)
+    }
+}
+
+/// The step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Maintenance {
+    /// Name of the target.
+    pub target: String,
+    /// Whether it is entered.
+    pub on: bool,
+    /// How long it may take, in milliseconds.
+    pub within_ms: u64,
+}
+
+/// How it was.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MaintenanceBefore {
+    /// `None` when the endpoint did not say.
+    was_on: Option<bool>,
+}
+
+impl Maintenance {
+    /// Whether it is on; `None` when the endpoint does not say.
+    fn is_on(&self, site: &Site, tell: &Tell) -> Result<Option<bool>, StepError> {
+        let probe = &site.maintenance(&self.target)?.is_on;
+        match site.judge_once(probe, tell) {
+            Ok(judgement) => Ok(Some(judgement.holds)),
+            Err(error) => match StepError::from(error) {
+                StepError::Failed(_) | StepError::Conflict(_) => Ok(None),
+                halt => Err(halt),
+            },
+        }
+    }
+
+    /// Asks for the mode and waits for it. The reply proves nothing: it may be lost although the wish was heard, and a
+    /// refusal may mean that it is so already.
+    fn switch(&self, on: bool, site: &Site, work: &Work<'_>) -> Result<(), StepError> {
+        if self.is_on(site, work.tell)? == Some(on) {
+            return Ok(());
+        }
+        let maintenance = site.maintenance(&self.target)?;
+        let Request { method, url } = if on { &maintenance.enter } else { &maintenance.leave };
+        let replied = site.send(method, url, work.tell);
+        if let Err(error) = &replied
+            && error.halt() == Some(Halt::Cut)
+        {
+            return Err(StepError::Cut);
+        }
+        let doing =
+            format!("waiting until {} {} maintenance", self.target, if on { "enters" } else { "leaves" });
+        let reached =
+            poll(&doing, self.within_ms, work.tell, &mut || Ok(self.is_on(site, work.tell)? == Some(on)))?;
+        if reached {
+            return Ok(());
+        }
+        let reply = match replied {
+            Ok(status) => format!("it replied {status}"),
+            Err(error) => format!("cannot {error}"),
+        };
+        Err(StepError::failed(format!("{doing}: it is not so ({reply})")))
+    }
+}
+
+impl Step for Maintenance {
+    const KIND: &'static str = "maintenance";
+    type Before = MaintenanceBefore;
+
+    fn describe(&self) -> String {
+        format!("{} maintenance of {}", if self.on { "enter" } else { "leave" }, self.target)
+    }
+
+    fn subject(&self) -> String {
+        self.target.clone()
+    }
+
+    fn touches(&self) -> Vec<Touch> {
+        vec![Touch::new(&self.target, Access::Writes)]
+    }
+
+    fn reversal(&self) -> Reversal {
+        Reversal::ByUndo
+    }
+
+    fn preview(&self, _world: &mut Overlay<'_>) -> Result<Preview, StepError> {
+        Ok(Preview::of(Vec::<String>::new(), 2000))
+    }
+
+    fn check(&self, site: &Site, work: &Work<'_>) -> Result<Condition, StepError> {
+        let there = self.is_on(site, work.tell)? == Some(self.on);
+        Ok(if there { Condition::applied() } else { Condition::Pending })
+    }
+
+    fn prepare(&self, site: &Site, work: &Work<'_>) -> Result<MaintenanceBefore, StepError> {
+        Ok(MaintenanceBefore { was_on: self.is_on(site, work.tell)? })
+    }
+
+    fn apply(&self, site: &Site, _before: &MaintenanceBefore, work: &Work<'_>) -> Result<Value, StepError> {
+        self.switch(self.on, site, work)?;
+        Ok(json!({}))
+    }
+
+    fn undo(&self, site: &Site, before: &MaintenanceBefore, work: &Work<'_>) -> Result<(), StepError> {
+        match before.was_on {
+            Some(was_on) if was_on == self.on => Ok(()),
+            // An endpoint that did not say was most likely as this step did not want it: it began the step.
+            _ => self.switch(!self.on, site, work),
+        }
+    }
+
+    fn not_rehearsed(&self, _site: &Site) -> Option<String> {
+        Some(format!("{} is the running service, not a copy", self.target))
+    }
+}

@@ -1,0 +1,212 @@
+//! `run`: runs a command, and believes a probe rather than its exit code.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+use switchback_engine::registry::Compiled;
+use switchback_engine::{Condition, Kind, Overlay, Preview, Step, StepError, Work};
+use switchback_model::compile::Compile;
+use switchback_model::decode::{Duration as Time, Keyed, Spanned};
+use switchback_model::diagnostic::Diagnostic;
+use switchback_model::plan::{Access, Reversal, Touch};
+use switchback_model::playbook::ProbeBody;
+use switchback_model::probe::Probe;
+use switchback_model::record;
+use switchback_model::text::Template;
+use switchback_site::Site;
+use switchback_site::command::{Command, Exit, Ran};
+
+/// How long a command may take unless the playbook says otherwise.
+const PATIENCE_MS: u64 = 3_600_000;
+/// How many lines of a command's output an error shows.
+const SHOWN: usize = 20;
+
+record! {
+    /// Runs a command. There is no shell; each `${…}` is one argument.
+    pub struct RunBody {
+        /// The program and its arguments.
+        pub argv: Vec<Template>,
+        /// Where it runs.
+        pub cwd: Option<Template>,
+        /// Variables added to its environment.
+        pub env: Option<Keyed<Template>>,
+        /// Holds when the command has had its effect: its exit code proves nothing.
+        pub done_when: Option<ProbeBody>,
+        /// The targets that it changes.
+        pub writes: Vec<Spanned<String>>,
+        /// A command that takes the effect back.
+        pub undo: Option<Vec<Template>>,
+        /// How long it may take.
+        pub within: Option<Time>,
+    }
+}
+
+/// The kind.
+pub struct RunKind;
+
+impl Kind for RunKind {
+    type Body = RunBody;
+    const NAME: &'static str = "run";
+    const SAYS: &'static str = "runs a command, and believes a probe rather than its exit code";
+
+    fn compile(body: RunBody, cx: &mut Compile<'_>) -> Compiled {
+        let Some(done_when) = &body.done_when else {
+            let span = body.argv.first().map(Template::span).unwrap_or_default();
+            cx.out.push(
+                Diagnostic::error("P022", "a command without a probe cannot be believed")
+                    .at(span, "an exit code of 0 proves nothing")
+                    .help("add `done_when:` with a probe that holds once the command has had its effect"),
+            );
+            return None;
+        };
+        let all = |list: &[Template], cx: &mut Compile<'_>| -> Option<Vec<String>> {
+            list.iter().map(|arg| cx.text(arg)).collect()
+        };
+        let argv = all(&body.argv, cx)?;
+        let undo = match &body.undo {
+            Some(undo) => Some(all(undo, cx)?),
+            None => None,
+        };
+        let cwd = match &body.cwd {
+            Some(cwd) => Some(cx.text(cwd)?),
+            None => None,
+        };
+        let mut env = BTreeMap::new();
+        for (key, value) in body.env.iter().flat_map(Keyed::iter) {
+            env.insert(key.text.clone(), cx.text(value)?);
+        }
+        let mut writes = Vec::new();
+        for name in &body.writes {
+            writes.push(cx.target_name(&name.value, name.span, &["SQLite database", "file"])?);
+        }
+        let within_ms =
+            body.within.map_or(PATIENCE_MS, |time| u64::try_from(time.get().as_millis()).unwrap_or(u64::MAX));
+        Some(vec![Box::new(Run { argv, cwd, env, done_when: cx.probe(done_when)?, writes, undo, within_ms })])
+    }
+}
+
+/// The step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// Where it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<String>,
+    /// Variables added to its environment.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// Holds when it has had its effect.
+    pub done_when: Probe,
+    /// The targets that it changes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub writes: Vec<String>,
+    /// A command that takes the effect back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<Vec<String>>,
+    /// How long it may take, in milliseconds.
+    pub within_ms: u64,
+}
+
+impl Run {
+    fn holds(&self, site: &Site, work: &Work<'_>) -> Result<bool, StepError> {
+        Ok(crate::check::look(&self.done_when, site, work.tell)?.is_some())
+    }
+
+    fn execute(&self, argv: &[String], site: &Site, work: &Work<'_>) -> Result<Ran, StepError> {
+        let command = Command {
+            argv: argv.to_vec(),
+            cwd: self.cwd.as_ref().map(PathBuf::from),
+            env: self.env.clone(),
+            timeout: Some(Duration::from_millis(self.within_ms)),
+            ..Command::default()
+        };
+        work.tell.point("run.start")?;
+        let ran = switchback_site::command::run(&command, site.logs(), work.step, work.tell)?;
+        work.tell.point("run.ended")?;
+        Ok(ran)
+    }
+
+    fn failed(ran: &Ran, argv: &[String]) -> StepError {
+        let output = String::from_utf8_lossy(&ran.stderr.tail).into_owned()
+            + &String::from_utf8_lossy(&ran.stdout.tail);
+        let lines: Vec<String> = output.lines().map(str::to_owned).collect();
+        let last = lines.len().saturating_sub(SHOWN);
+        StepError::failed(format!("run `{}`: it ended with {}", argv.join(" "), ran.exit))
+            .details(lines[last..].to_vec())
+            .help(format!("its whole output is in {}", ran.stderr.file.display()))
+    }
+}
+
+impl Step for Run {
+    const KIND: &'static str = "run";
+    type Before = ();
+
+    fn describe(&self) -> String {
+        format!("run `{}`", self.argv.join(" "))
+    }
+
+    fn subject(&self) -> String {
+        self.argv
+            .first()
+            .map_or("command", |program| program.rsplit('/').next().unwrap_or("command"))
+            .to_owned()
+    }
+
+    fn touches(&self) -> Vec<Touch> {
+        self.writes.iter().map(|target| Touch::new(target, Access::Writes)).collect()
+    }
+
+    fn reversal(&self) -> Reversal {
+        match (&self.undo, self.writes.is_empty()) {
+            (Some(_), _) => Reversal::ByUndo,
+            (None, false) => Reversal::ByRestore,
+            (None, true) => Reversal::Never,
+        }
+    }
+
+    fn preview(&self, world: &mut Overlay<'_>) -> Result<Preview, StepError> {
+        if let Some(program) = self.argv.first()
+            && !switchback_site::command::exists(program)
+        {
+            return Err(StepError::failed(format!("find the program `{program}`")));
+        }
+        for target in &self.writes {
+            world.lose_sight(target, format!("`{}` will have been at it", self.argv.join(" ")));
+        }
+        Ok(Preview::of(["what it changes is known only in a rehearsal"], 1000))
+    }
+
+    fn check(&self, site: &Site, work: &Work<'_>) -> Result<Condition, StepError> {
+        Ok(if self.holds(site, work)? { Condition::applied() } else { Condition::Pending })
+    }
+
+    fn prepare(&self, _site: &Site, _work: &Work<'_>) -> Result<(), StepError> {
+        Ok(())
+    }
+
+    fn apply(&self, site: &Site, (): &(), work: &Work<'_>) -> Result<Value, StepError> {
+        let ran = self.execute(&self.argv, site, work)?;
+        // The probe decides. A bad end with the effect in place is worth a word and no more.
+        if ran.exit != Exit::Code(0) && !self.holds(site, work)? {
+            return Err(Run::failed(&ran, &self.argv));
+        }
+        Ok(json!({ "exit": ran.exit.to_string() }))
+    }
+
+    fn undo(&self, site: &Site, (): &(), work: &Work<'_>) -> Result<(), StepError> {
+        let Some(undo) = &self.undo else { return Ok(()) };
+        if !self.holds(site, work)? {
+            return Ok(());
+        }
+        let ran = self.execute(undo, site, work)?;
+        if self.holds(site, work)? { Err(Run::failed(&ran, undo)) } else { Ok(()) }
+    }
+
+    fn not_rehearsed(&self, _site: &Site) -> Option<String> {
+        Some(format!("`{}` would act on the real site", self.argv.join(" ")))
+    }
+}

@@ -1,0 +1,125 @@
+//! What `start`, `stop` and `restart` share: who runs, who answers, and who is in the stores.
+
+use std::time::{Duration, Instant};
+use switchback_engine::StepError;
+use switchback_model::probe::Probe;
+use switchback_model::target::TargetDef;
+use switchback_site::service::{State, Which};
+use switchback_site::sqlite::holders;
+use switchback_site::{Site, Tell, Unit};
+
+/// How long a service has to answer as itself after a start, unless the playbook says otherwise.
+pub(crate) const READY_MS: u64 = 120_000;
+/// How long a person is given to do what a step asks: a night.
+pub(crate) const PERSON_MS: u64 = 12 * 3_600_000;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A service with what the playbook knows of it.
+pub(crate) struct Known<'a> {
+    pub name: &'a str,
+    site: &'a Site,
+    stores: &'a [String],
+    old: Option<&'a Probe>,
+    new: Option<&'a Probe>,
+}
+
+impl<'a> Known<'a> {
+    pub fn of(site: &'a Site, name: &'a str) -> Result<Known<'a>, StepError> {
+        match site.targets().get(name) {
+            Some(TargetDef::Service { stores, old, new, .. }) => {
+                Ok(Known { name, site, stores, old: old.as_ref(), new: new.as_ref() })
+            }
+            _ => Err(StepError::failed(format!("find service `{name}`"))),
+        }
+    }
+
+    pub fn probe(&self, which: Which) -> Option<&'a Probe> {
+        match which {
+            Which::Old => self.old,
+            Which::New => self.new,
+        }
+    }
+
+    pub fn state(&self) -> Result<State, StepError> {
+        Ok(self.site.service(self.name)?.state()?)
+    }
+
+    /// Whether this release answers as itself; `None` when the playbook has no probe for it.
+    pub fn answers(&self, which: Which, tell: &Tell) -> Option<bool> {
+        let probe = self.probe(which)?;
+        Some(matches!(self.site.judge_once(probe, tell), Ok(judgement) if judgement.holds))
+    }
+
+    /// Whoever has a store open, a line each.
+    pub fn in_the_stores(&self) -> Result<Vec<String>, StepError> {
+        let mut lines = Vec::new();
+        for store in self.stores {
+            let path = self.site.database(store)?.real_path()?;
+            for holder in holders(&path).others().seen {
+                lines.push(format!("process {} has {store} open: {}", holder.pid, holder.command));
+            }
+        }
+        Ok(lines)
+    }
+
+    /// Whether it is stopped for certain: nothing of it runs, nothing answers, nobody is in its stores.
+    pub fn is_stopped(&self, tell: &Tell) -> Result<bool, StepError> {
+        Ok(match self.state()? {
+            State::Running(_) => false,
+            State::Stopped => self.in_the_stores()?.is_empty(),
+            State::Unknown(_) => {
+                self.in_the_stores()?.is_empty()
+                    && self.answers(Which::Old, tell) != Some(true)
+                    && self.answers(Which::New, tell) != Some(true)
+            }
+        })
+    }
+
+    /// Waits until this release answers as itself.
+    pub fn wait_ready(&self, which: Which, patience_ms: u64, tell: &Tell) -> Result<(), StepError> {
+        let Some(probe) = self.probe(which) else { return Ok(()) };
+        let probe = Probe { within_ms: patience_ms, ..probe.clone() };
+        crate::check::verdict(&probe, self.site.judge(&probe, tell)).map(drop).map_err(|error| match error {
+            StepError::Failed(mut trouble) => {
+                trouble.message = format!(
+                    "start {}: the {which} release does not answer as itself: {}",
+                    self.name, trouble.message
+                );
+                StepError::Failed(trouble)
+            }
+            other => other,
+        })
+    }
+
+    /// Polls until `done`, saying `doing` meanwhile.
+    pub fn poll(
+        &self,
+        doing: &str,
+        patience_ms: u64,
+        tell: &Tell,
+        mut done: impl FnMut() -> Result<bool, StepError>,
+    ) -> Result<bool, StepError> {
+        poll(doing, patience_ms, tell, &mut done)
+    }
+}
+
+/// Polls until `done` or until the time is over; says which.
+pub(crate) fn poll(
+    doing: &str,
+    patience_ms: u64,
+    tell: &Tell,
+    done: &mut dyn FnMut() -> Result<bool, StepError>,
+) -> Result<bool, StepError> {
+    let (clock, patience) = (Instant::now(), Duration::from_millis(patience_ms));
+    loop {
+        if done()? {
+            return Ok(true);
+        }
+        if clock.elapsed() >= patience {
+            return Ok(false);
+        }
+        tell.go_on()?;
+        tell.progress(doing, clock.elapsed().as_secs(), Some(patience.as_secs()), Unit::Seconds);
+        std::thread::sleep(PAUSE);
+    }
+}

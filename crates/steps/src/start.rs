@@ -1,0 +1,130 @@
+//! `start`: lets a service in, and waits until the new release answers as itself.
+
+use crate::services::{Known, PERSON_MS, READY_MS};
+use crate::stop::ServicesBody;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use switchback_engine::registry::Compiled;
+use switchback_engine::{Condition, Kind, Overlay, Preview, Step, StepError, Work};
+use switchback_model::compile::Compile;
+use switchback_model::plan::{Access, Reversal, Touch};
+use switchback_model::target::TargetDef;
+use switchback_site::Site;
+use switchback_site::service::{Outcome, State, Which};
+
+/// The kind.
+pub struct StartKind;
+
+impl Kind for StartKind {
+    type Body = ServicesBody;
+    const NAME: &'static str = "start";
+    const SAYS: &'static str =
+        "starts services in their new release, and waits until they answer as themselves";
+
+    fn compile(body: ServicesBody, cx: &mut Compile<'_>) -> Compiled {
+        let mut steps: Vec<Box<dyn switchback_engine::AnyStep>> = Vec::new();
+        for name in body.0 {
+            let service = cx.target_name(&name.value, name.span, &["service"])?;
+            steps.push(Box::new(Start { service }));
+        }
+        Some(steps)
+    }
+}
+
+/// The step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Start {
+    /// Name of the target.
+    pub service: String,
+}
+
+impl Step for Start {
+    const KIND: &'static str = "start";
+    type Before = ();
+
+    fn describe(&self) -> String {
+        format!("start {} in its new release", self.service)
+    }
+
+    fn subject(&self) -> String {
+        self.service.clone()
+    }
+
+    fn touches(&self) -> Vec<Touch> {
+        vec![Touch::new(&self.service, Access::Starts)]
+    }
+
+    fn reversal(&self) -> Reversal {
+        Reversal::ByUndo
+    }
+
+    fn preview(&self, world: &mut Overlay<'_>) -> Result<Preview, StepError> {
+        if let Some(TargetDef::Service { stores, .. }) = world.site.targets().get(&self.service) {
+            for store in stores.clone() {
+                world.lose_sight(&store, format!("{} runs over it by then", self.service));
+            }
+        }
+        Ok(Preview::of(Vec::<String>::new(), 3000))
+    }
+
+    fn check(&self, site: &Site, work: &Work<'_>) -> Result<Condition, StepError> {
+        let known = Known::of(site, &self.service)?;
+        let answers = |which| known.answers(which, work.tell);
+        Ok(match known.state()? {
+            State::Stopped => Condition::Pending,
+            State::Running(Some(Which::Old)) => {
+                Condition::Conflict(format!("{} runs in its old release: somebody started it", self.service))
+            }
+            State::Running(Some(Which::New)) => match answers(Which::New) {
+                Some(false) => Condition::Pending,
+                _ => Condition::applied(),
+            },
+            State::Running(None) | State::Unknown(_) => match (answers(Which::New), answers(Which::Old)) {
+                (Some(true), _) => Condition::applied(),
+                (_, Some(true)) => Condition::Conflict(format!(
+                    "{} answers as its old release: somebody started it",
+                    self.service
+                )),
+                (None, _) if known.state()? == State::Running(None) => Condition::applied(),
+                _ => Condition::Pending,
+            },
+        })
+    }
+
+    fn prepare(&self, _site: &Site, _work: &Work<'_>) -> Result<(), StepError> {
+        Ok(())
+    }
+
+    fn apply(&self, site: &Site, (): &(), work: &Work<'_>) -> Result<Value, StepError> {
+        let known = Known::of(site, &self.service)?;
+        if let Outcome::Person(instruction) = site.service(&self.service)?.start(Which::New, work.tell)? {
+            known.poll(&instruction, PERSON_MS, work.tell, || {
+                Ok(known.answers(Which::New, work.tell) == Some(true))
+            })?;
+        }
+        known.wait_ready(Which::New, READY_MS, work.tell)?;
+        Ok(json!({}))
+    }
+
+    fn undo(&self, site: &Site, (): &(), work: &Work<'_>) -> Result<(), StepError> {
+        let known = Known::of(site, &self.service)?;
+        if let Outcome::Person(instruction) = site.service(&self.service)?.stop(work.tell)? {
+            known.poll(&instruction, PERSON_MS, work.tell, || known.is_stopped(work.tell))?;
+        }
+        match known.state()? {
+            State::Running(_) => Err(StepError::failed(format!("stop {}: it still runs", self.service))),
+            _ => Ok(()),
+        }
+    }
+
+    fn by_hand(&self, site: &Site) -> Option<String> {
+        matches!(Known::of(site, &self.service).ok()?.state(), Ok(State::Unknown(_))).then(|| {
+            format!("you start the new release of {} when asked; the run waits for it", self.service)
+        })
+    }
+
+    fn not_rehearsed(&self, _site: &Site) -> Option<String> {
+        Some(format!("{} is not started over a copy", self.service))
+    }
+}

@@ -1,0 +1,146 @@
+//! `stop`: keeps writers out, and proves that none is left in the stores.
+
+use crate::services::{Known, PERSON_MS, READY_MS};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use switchback_engine::registry::Compiled;
+use switchback_engine::{Condition, Kind, Overlay, Preview, Step, StepError, Work};
+use switchback_model::compile::Compile;
+use switchback_model::decode::{Decode, Decoder, OneOrMany, Schemas, Spanned};
+use switchback_model::plan::{Access, Reversal, Touch};
+use switchback_model::tree::Node;
+use switchback_site::Site;
+use switchback_site::service::{Outcome, State, Which};
+
+/// How long programs may take to let go of a store after their service was stopped.
+const LETTING_GO_MS: u64 = 5_000;
+
+/// A service or a list of them: `stop: app`.
+pub struct ServicesBody(pub(crate) Vec<Spanned<String>>);
+
+impl Decode for ServicesBody {
+    fn decode(node: &Node, cx: &mut Decoder) -> Option<ServicesBody> {
+        OneOrMany::<Spanned<String>>::decode(node, cx).map(|many| ServicesBody(many.0))
+    }
+
+    fn schema(cx: &mut Schemas) -> Value {
+        OneOrMany::<String>::schema(cx)
+    }
+}
+
+/// The kind.
+pub struct StopKind;
+
+impl Kind for StopKind {
+    type Body = ServicesBody;
+    const NAME: &'static str = "stop";
+    const SAYS: &'static str = "stops services, and proves that nobody is left in their stores";
+
+    fn compile(body: ServicesBody, cx: &mut Compile<'_>) -> Compiled {
+        let mut steps: Vec<Box<dyn switchback_engine::AnyStep>> = Vec::new();
+        for name in body.0 {
+            let service = cx.target_name(&name.value, name.span, &["service"])?;
+            steps.push(Box::new(Stop { service }));
+        }
+        Some(steps)
+    }
+}
+
+/// The step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stop {
+    /// Name of the target.
+    pub service: String,
+}
+
+/// What ran before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StopBefore {
+    /// The release to start again on the way back; `None` if nothing ran.
+    was: Option<Which>,
+}
+
+impl Step for Stop {
+    const KIND: &'static str = "stop";
+    type Before = StopBefore;
+
+    fn describe(&self) -> String {
+        format!("stop {}", self.service)
+    }
+
+    fn subject(&self) -> String {
+        self.service.clone()
+    }
+
+    fn touches(&self) -> Vec<Touch> {
+        vec![Touch::new(&self.service, Access::Stops)]
+    }
+
+    fn reversal(&self) -> Reversal {
+        Reversal::ByUndo
+    }
+
+    fn preview(&self, world: &mut Overlay<'_>) -> Result<Preview, StepError> {
+        Ok(Preview::of([Known::of(world.site, &self.service)?.state()?.to_string()], 1000))
+    }
+
+    fn check(&self, site: &Site, work: &Work<'_>) -> Result<Condition, StepError> {
+        let stopped = Known::of(site, &self.service)?.is_stopped(work.tell)?;
+        Ok(if stopped { Condition::applied() } else { Condition::Pending })
+    }
+
+    fn prepare(&self, site: &Site, work: &Work<'_>) -> Result<StopBefore, StepError> {
+        let known = Known::of(site, &self.service)?;
+        let was = match known.state()? {
+            State::Running(which) => Some(which.unwrap_or(Which::Old)),
+            State::Stopped => None,
+            State::Unknown(_) if known.answers(Which::New, work.tell) == Some(true) => Some(Which::New),
+            State::Unknown(_) => Some(Which::Old),
+        };
+        Ok(StopBefore { was })
+    }
+
+    fn apply(&self, site: &Site, _before: &StopBefore, work: &Work<'_>) -> Result<Value, StepError> {
+        let known = Known::of(site, &self.service)?;
+        if let Outcome::Person(instruction) = site.service(&self.service)?.stop(work.tell)? {
+            known.poll(&instruction, PERSON_MS, work.tell, || known.is_stopped(work.tell))?;
+        }
+        // A service that says it is stopped may have left a child behind, and others may write as well.
+        let let_go = known.poll("waiting until its stores are let go", LETTING_GO_MS, work.tell, || {
+            Ok(known.in_the_stores()?.is_empty())
+        })?;
+        if !let_go {
+            return Err(StepError::failed(format!("keep writers out of the stores of {}", self.service))
+                .details(known.in_the_stores()?)
+                .help("stop these processes, and whatever starts them again"));
+        }
+        Ok(json!({}))
+    }
+
+    fn undo(&self, site: &Site, before: &StopBefore, work: &Work<'_>) -> Result<(), StepError> {
+        let known = Known::of(site, &self.service)?;
+        let Some(was) = before.was else { return Ok(()) };
+        match known.state()? {
+            State::Running(_) => {}
+            _ => match site.service(&self.service)?.start(was, work.tell)? {
+                Outcome::Person(instruction) if known.probe(was).is_some() => {
+                    known.poll(&instruction, PERSON_MS, work.tell, || {
+                        Ok(known.answers(was, work.tell) == Some(true))
+                    })?;
+                }
+                Outcome::Person(_) | Outcome::Done | Outcome::Already => {}
+            },
+        }
+        known.wait_ready(was, READY_MS, work.tell)
+    }
+
+    fn by_hand(&self, site: &Site) -> Option<String> {
+        matches!(Known::of(site, &self.service).ok()?.state(), Ok(State::Unknown(_)))
+            .then(|| format!("you stop {} when asked; the run waits for it", self.service))
+    }
+
+    fn not_rehearsed(&self, _site: &Site) -> Option<String> {
+        Some(format!("{} stays as it is", self.service))
+    }
+}
