@@ -1,0 +1,105 @@
+//! What `apply`, `resume` and `rollback` share: a session is moved until there is no move left, and what came of it is
+//! said, with what to do next.
+
+use crate::complaint::{Complaint, exit};
+use crate::output::Output;
+use crate::views;
+use std::collections::BTreeSet;
+use switchback_engine::runner::{RunError, Runner};
+use switchback_engine::session::Session;
+use switchback_model::phase::Phase;
+use switchback_model::plan::{Plan, Reversal};
+use switchback_model::record::{Outcome, Record};
+use switchback_model::run::RunState;
+
+/// Moves a run to its end in this life. `first` appends the records that the operator's command stands for.
+pub fn carry_out(
+    session: &mut Session,
+    accepted: Vec<String>,
+    back_on_interrupt: bool,
+    verbose: bool,
+    output: &Output,
+    first: impl FnOnce(&mut Runner<'_>) -> Result<(), RunError>,
+) -> Result<u8, Complaint> {
+    let plan = session.plan.clone();
+    let bus = views::bus(output, &plan, verbose);
+    let tell = crate::context::tell(bus.sink());
+    let marked = session.mark(&tell);
+    let mut runner = session.begin(accepted, bus, tell, back_on_interrupt)?;
+    if let Err(error) = marked {
+        // Without a mark another run cannot know of this one; nothing has been changed yet in a fresh run.
+        let message = format!("cannot mark the site as taken: {}", switchback_engine::error::chain(&error));
+        if runner.state().steps.iter().all(|step| *step == switchback_model::run::StepState::Waiting) {
+            runner.note(Record::RunEnded { outcome: Outcome::RolledBack })?;
+            return Err(Complaint::new(exit::SITE, "S020", message).state("nothing was changed"));
+        }
+        output.say(&message);
+    }
+    first(&mut runner)?;
+    let ended = runner.run();
+    let state = runner.state().clone();
+    match ended {
+        Ok(outcome) => Ok(say_outcome(outcome, &plan, &state, output)),
+        Err(RunError::Interrupted) => {
+            output.say(&interrupted(&plan, &state));
+            Ok(exit::INTERRUPTED)
+        }
+        Err(error) => Err(Complaint::from(error).state(interrupted(&plan, &state))),
+    }
+}
+
+fn say_outcome(outcome: Outcome, plan: &Plan, state: &RunState, output: &Output) -> u8 {
+    let failed =
+        state.failure().and_then(|(step, _)| plan.steps.get(step)).map_or("", |step| step.id.as_str());
+    let (code, text) = match outcome {
+        Outcome::Upgraded => (
+            exit::DONE,
+            "the way back stays open: `switchback rollback`; once all is well, `switchback finalize` drops what is kept for it"
+                .to_owned(),
+        ),
+        Outcome::RolledBack => {
+            let touched = state.steps.iter().any(|step| *step == switchback_model::run::StepState::Undone);
+            let code = if touched { exit::ROLLED_BACK } else { exit::SITE };
+            (code, "the site is as it was before the run".to_owned())
+        }
+        Outcome::Stuck => (
+            exit::STUCK,
+            format!(
+                "stuck: the way back stops at `{failed}`, and what was undone before it stays undone; mend what it says, then `switchback rollback`"
+            ),
+        ),
+        Outcome::Held => (
+            exit::HELD,
+            format!(
+                "held past the commit point: the new release is in and has been written to, and `{failed}` failed.\n\
+                 `switchback resume` tries it again; `switchback resume --accept {failed}` goes on without it;\n\
+                 `switchback rollback` goes back, listing what was written since and would be lost"
+            ),
+        ),
+    };
+    if outcome == Outcome::RolledBack && code == exit::SITE {
+        output.say("nothing was changed");
+    } else {
+        output.say(&text);
+    }
+    code
+}
+
+/// Says what is true while a run is open.
+fn interrupted(plan: &Plan, state: &RunState) -> String {
+    let is_down = plan
+        .steps
+        .iter()
+        .zip(&state.steps)
+        .any(|(planned, step)| planned.phase == Phase::Freeze && step.before().is_some())
+        && state.committed.is_none();
+    let down = if is_down { "; the application is stopped" } else { "" };
+    format!("the run is open{down}: `switchback resume` goes on, `switchback rollback` goes back")
+}
+
+/// Names that a person has to accept: losses with rows, and steps without a way back.
+pub fn wanted_consents(plan: &Plan) -> BTreeSet<String> {
+    let losses = plan.losses.iter().filter(|loss| loss.needs_consent()).map(|loss| loss.id.clone());
+    let never = plan.steps.iter().filter(|step| step.reversal == Reversal::Never).map(|step| step.id.clone());
+    losses.chain(never).collect()
+}

@@ -1,0 +1,30 @@
+//! `detect`: the installed version, with the evidence for it.
+
+use crate::cli::Global;
+use crate::complaint::{Complaint, exit};
+use crate::context::Context;
+use crate::output::Output;
+use serde_json::json;
+
+/// Prints what is installed.
+pub fn run(global: &Global, output: &Output) -> Result<u8, Complaint> {
+    let context = Context::load(global)?;
+    let site = context.site()?;
+    let installed = context.detect(&site)?;
+    let open: Vec<_> = site.open_runs().into_iter().map(|mark| (mark.run, mark.state_dir)).collect();
+    if output.json {
+        output.value(&json!({
+            "playbook": context.playbook.playbook.playbook.value,
+            "installed": installed.version, "evidence": installed.evidence, "open_runs": open,
+        }));
+        return Ok(exit::DONE);
+    }
+    output.data(&format!("{} {}", context.playbook.playbook.playbook.value, installed.version));
+    for line in &installed.evidence {
+        output.say(&format!("  {line}"));
+    }
+    for (run, state) in open {
+        output.say(&format!("  run {run} is open on this site; its state folder is {}", state.display()));
+    }
+    Ok(exit::DONE)
+}

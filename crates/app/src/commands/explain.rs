@@ -1,0 +1,95 @@
+//! `explain`: a playbook as the migration guide that a person would read.
+
+use crate::complaint::{Complaint, exit};
+use crate::output::Output;
+use crate::shipped;
+use serde_json::json;
+use std::path::Path;
+use switchback_engine::playbook::{LoadedPlaybook, entries};
+use switchback_engine::registry::Registry;
+use switchback_model::phase::Phase;
+use switchback_model::playbook::{StepEntry, Upgrade};
+use switchback_model::site_file;
+
+/// Prints the guide, as Markdown.
+pub fn run(playbook: &str, output: &Output) -> Result<u8, Complaint> {
+    let registry = switchback_steps::registry();
+    let loaded = shipped::load(playbook, Path::new("."), &registry)?;
+    let text = guide(&loaded, &registry);
+    if output.json {
+        output.value(&json!({ "playbook": loaded.playbook.playbook.value, "guide": text }));
+    } else {
+        output.data(&text);
+    }
+    Ok(exit::DONE)
+}
+
+fn guide(loaded: &LoadedPlaybook, registry: &Registry) -> String {
+    let playbook = &loaded.playbook;
+    let mut text = format!("# Upgrading {}\n", playbook.playbook.value);
+    if let Some(title) = &playbook.title {
+        text.push_str(&format!("\n{title}\n"));
+    }
+    text.push_str("\n## What you have to say\n\n");
+    for (key, input) in playbook.inputs.iter() {
+        let help = input.help.as_deref().unwrap_or_default();
+        let default = input.default.as_ref().map(|value| format!(" (default {value})")).unwrap_or_default();
+        text.push_str(&format!("- `{}`: {help}{default}\n", key.text));
+    }
+    if !playbook.losses.is_empty() {
+        text.push_str("\n## What is given up\n\n");
+        for loss in &playbook.losses {
+            let measured = match &loss.unmeasured {
+                Some(why) => format!("cannot be measured: {why}"),
+                None => "the plan names each one; accepted by name".to_owned(),
+            };
+            text.push_str(&format!("- {} (`{}`): {measured}\n", loss.says, loss.id.value));
+        }
+    }
+    for upgrade in &playbook.upgrades {
+        edge(&mut text, loaded, upgrade, registry);
+    }
+    text
+}
+
+fn edge(text: &mut String, loaded: &LoadedPlaybook, upgrade: &Upgrade, registry: &Registry) {
+    text.push_str(&format!("\n## From {} to {}\n", upgrade.from.value, upgrade.to.value));
+    let samples = site_file::samples(&loaded.playbook);
+    let mut cx = loaded.compile_targets(&samples);
+    let mut phase: Option<Phase> = None;
+    for (at, entry) in entries(upgrade) {
+        if phase != Some(at) {
+            phase = Some(at);
+            text.push_str(&format!("\n### {}\n\n", heading(at)));
+        }
+        for step in registry.compile(entry, &mut cx).unwrap_or_default() {
+            text.push_str(&format!("1. {}{}\n", capital(&step.describe()), reason(entry)));
+        }
+    }
+    if !upgrade.notes.is_empty() {
+        text.push_str("\n### For those who use its interfaces\n\n");
+        for note in &upgrade.notes {
+            text.push_str(&format!("- {note}\n"));
+        }
+    }
+}
+
+fn heading(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Prepare => "Before anything is touched",
+        Phase::Freeze => "Writers out: the downtime begins",
+        Phase::Change => "The change (a backup of every database it touches is made and proven first)",
+        Phase::Prove => "The proof, with writers still out",
+        Phase::Thaw => "Writers in: the downtime ends, and the way back from here loses what they write",
+        Phase::Confirm => "A look from outside",
+    }
+}
+
+fn reason(entry: &StepEntry) -> String {
+    entry.why.as_ref().map(|why| format!(" — {why}")).unwrap_or_default()
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}

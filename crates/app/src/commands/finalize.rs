@@ -1,0 +1,58 @@
+//! `finalize`: drops what was kept for the way back.
+
+use super::resume::open_last;
+use crate::cli::Global;
+use crate::complaint::{Complaint, exit};
+use crate::context::{driver, state_dir, tell};
+use crate::output::Output;
+use crate::views;
+use switchback_model::record::Record;
+
+/// Closes the way back for good.
+pub fn run(global: &Global, yes: bool, output: &Output) -> Result<u8, Complaint> {
+    let state = state_dir(global);
+    let Some((mut session, folded)) = open_last(&state)? else {
+        return Err(Complaint::new(
+            exit::USAGE,
+            "R041",
+            format!("there is no run in {}", state.root().display()),
+        ));
+    };
+    if folded.finalized {
+        output.say("nothing to do: the last run is finalized already");
+        return Ok(exit::DONE);
+    }
+    if folded.is_open() {
+        return Err(Complaint::new(exit::SITE, "R044", "the run is open: its way back is still needed")
+            .help("`switchback resume` or `switchback rollback` first"));
+    }
+    if !yes {
+        match output.ask("drop the backups of this run? There is no way back after that.") {
+            Some(true) => {}
+            Some(false) => {
+                return Err(
+                    Complaint::new(exit::SITE, "A002", "not asked to go on").state("nothing was changed")
+                );
+            }
+            None => {
+                return Err(Complaint::new(exit::SITE, "A003", "nobody is there to say yes").help("add --yes"));
+            }
+        }
+    }
+    let dir = session.dir.clone();
+    let bus = views::bus(output, &session.plan, global.verbose);
+    let sink = bus.sink();
+    let mut runner = session.begin(Vec::new(), bus, tell(sink), false)?;
+    // The fact first: a crash in the middle of removing leaves a run that says it has no way back, never one that lies.
+    runner.note(Record::Finalized { by: driver().name() })?;
+    for folder in [dir.keep(), dir.artifacts(), dir.backups()] {
+        match std::fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Complaint::io("remove", &folder, &error)
+                    .state("the run is finalized; this folder is left to remove"));
+            }
+            _ => {}
+        }
+    }
+    Ok(exit::DONE)
+}

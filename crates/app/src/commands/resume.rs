@@ -1,0 +1,65 @@
+//! `resume`: takes an open run up where its journal ends.
+
+use super::carry_out::carry_out;
+use crate::cli::{Global, OnInterrupt};
+use crate::complaint::{Complaint, exit};
+use crate::context::{driver, state_dir};
+use crate::output::Output;
+use switchback_engine::session::Session;
+use switchback_engine::state_dir::StateDir;
+use switchback_model::record::Record;
+use switchback_model::run::RunState;
+
+/// Opens the last run of a state folder, if there is one.
+pub fn open_last(state: &StateDir) -> Result<Option<(Session, RunState)>, Complaint> {
+    let Some((dir, _)) = state.latest()? else { return Ok(None) };
+    let session = Session::open(dir, state, &switchback_steps::registry(), &driver(), false)?;
+    let folded = session.state()?;
+    Ok(Some((session, folded)))
+}
+
+/// Goes on. Everything that it needs is in the run directory: the site file may be gone.
+pub fn run(
+    global: &Global,
+    accept: Option<&str>,
+    if_open: bool,
+    on_interrupt: OnInterrupt,
+    output: &Output,
+) -> Result<u8, Complaint> {
+    let state = state_dir(global);
+    let nothing = || {
+        if if_open {
+            return Ok(exit::DONE);
+        }
+        Err(Complaint::new(exit::USAGE, "R040", format!("no run is open in {}", state.root().display()))
+            .help(
+                "`switchback status` says how the last one ended; `--state DIR` names another state folder",
+            ))
+    };
+    let Some((mut session, folded)) = open_last(&state)? else { return nothing() };
+    if !folded.is_open() {
+        return nothing();
+    }
+    let by = driver().name();
+    let held = folded.held.clone();
+    let accepted = match accept {
+        None => None,
+        Some(name) => {
+            let Some(step) = session.plan.position(name) else {
+                return Err(Complaint::usage(format!("the run has no step `{name}`")));
+            };
+            if held.as_ref().map(|(step, _)| *step) != Some(step) {
+                return Err(Complaint::usage(format!("step `{name}` does not hold this run")).help(
+                    "only a step that failed past the commit point can be accepted; `switchback status` names it",
+                ));
+            }
+            Some(step)
+        }
+    };
+    let back = on_interrupt == OnInterrupt::Rollback;
+    carry_out(&mut session, Vec::new(), back, global.verbose, output, |runner| match (accepted, held) {
+        (Some(step), _) => runner.note(Record::FailureAccepted { step, by }),
+        (None, Some((step, _))) => runner.note(Record::StepRetried { step }),
+        (None, None) => Ok(()),
+    })
+}

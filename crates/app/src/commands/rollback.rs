@@ -1,0 +1,91 @@
+//! `rollback`: takes the last run back.
+
+use super::carry_out::carry_out;
+use super::resume::open_last;
+use crate::cli::Global;
+use crate::complaint::{Complaint, exit};
+use crate::context::state_dir;
+use crate::output::Output;
+use switchback_engine::session::Session;
+use switchback_model::record::{Outcome, Record, Turn};
+use switchback_model::run::RunState;
+use switchback_site::Tell;
+use switchback_site::sqlite::Fingerprint;
+
+/// Goes back, after saying what that would lose.
+pub fn run(global: &Global, yes: bool, losing_writes: bool, output: &Output) -> Result<u8, Complaint> {
+    let state = state_dir(global);
+    let Some((mut session, folded)) = open_last(&state)? else {
+        return Err(Complaint::new(
+            exit::USAGE,
+            "R041",
+            format!("there is no run in {}", state.root().display()),
+        )
+        .help("`--state DIR` names another state folder"));
+    };
+    if folded.finalized {
+        return Err(Complaint::new(
+            exit::USAGE,
+            "R042",
+            "the run is finalized: what was kept for the way back is gone",
+        ));
+    }
+    if folded.ended == Some(Outcome::RolledBack) {
+        output.say("nothing to do: the last run is rolled back already");
+        return Ok(exit::DONE);
+    }
+    let losing = written_since(&session, &folded);
+    if !losing.is_empty() && folded.turn.is_none() {
+        output.say("written since the commit point, and lost by going back:");
+        for line in &losing {
+            output.say(&format!("  {line}"));
+        }
+        if !losing_writes && !(yes_asked(yes, output)?) {
+            return Err(Complaint::new(exit::SITE, "R043", "going back would lose what was written since")
+                .help("keep what is worth keeping, then `switchback rollback --losing-writes`")
+                .state("nothing was changed"));
+        }
+    } else if folded.turn.is_none() && folded.ended == Some(Outcome::Upgraded) && !yes && !losing_writes {
+        match output.ask("take this upgrade back?") {
+            Some(true) => {}
+            Some(false) => {
+                return Err(
+                    Complaint::new(exit::SITE, "A002", "not asked to go on").state("nothing was changed")
+                );
+            }
+            None => {
+                return Err(
+                    Complaint::new(exit::SITE, "A003", "nobody is there to say yes").help("add --yes")
+                );
+            }
+        }
+    }
+    let turned = folded.turn.clone();
+    carry_out(&mut session, Vec::new(), false, global.verbose, output, |runner| match turned {
+        None => runner.note(Record::RollbackStarted { turn: Turn::Asked { losing } }),
+        Some(_) if losing_writes => runner.note(Record::WritesGivenUp),
+        Some(_) => Ok(()),
+    })
+    .map(|code| if code == exit::ROLLED_BACK || code == exit::SITE { exit::DONE } else { code })
+}
+
+/// `--yes` does not answer this question: what is lost has to be given up by its own flag, or by a person who reads it.
+fn yes_asked(_yes: bool, output: &Output) -> Result<bool, Complaint> {
+    Ok(output.ask("lose it and go back?").unwrap_or(false))
+}
+
+/// Lists what differs between the stores now and at the commit point.
+fn written_since(session: &Session, state: &RunState) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (store, then) in state.committed.iter().flatten() {
+        let Ok(then) = serde_json::from_value::<Fingerprint>(then.clone()) else { continue };
+        match session.site.database_fingerprint(store, &Tell::quiet()) {
+            // `differences` speaks of *here* and *there*: the store as it is now, and as it was.
+            Ok(now) => {
+                lines.extend(now.differences(&then).into_iter().map(|line| format!("{store}: {line}")))
+            }
+            Err(error) => lines.push(format!("{store}: cannot be seen: {error}")),
+        }
+    }
+    lines
+}

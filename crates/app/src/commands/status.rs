@@ -1,0 +1,60 @@
+//! `status`: where the last run stands.
+
+use crate::cli::Global;
+use crate::complaint::{Complaint, exit};
+use crate::context::state_dir;
+use crate::output::Output;
+use crate::views::report::standing;
+use serde_json::json;
+use switchback_engine::RunError;
+use switchback_model::run::{RunState, StepState};
+
+/// Prints it; the exit code says the same.
+pub fn run(global: &Global, output: &Output) -> Result<u8, Complaint> {
+    let state = state_dir(global);
+    let Some((dir, entries)) = state.latest()? else {
+        if output.json {
+            output.value(&json!({ "run": null }));
+        } else {
+            output.say(&format!("no run in {}", state.root().display()));
+        }
+        return Ok(exit::DONE);
+    };
+    let plan = dir.plan().map_err(|e| Complaint::new(exit::SITE, "A013", format!("cannot {e}")))?;
+    let folded = RunState::fold(plan.steps.len(), entries.iter().map(|entry| &entry.record))
+        .map_err(RunError::from)?;
+    let standing = standing(&folded);
+    let code = match standing {
+        "held" => exit::HELD,
+        "stuck" => exit::STUCK,
+        _ if folded.is_open() => exit::INTERRUPTED,
+        _ => exit::DONE,
+    };
+    let done = folded.steps.iter().filter(|step| step.is_done()).count();
+    let at =
+        plan.steps.iter().zip(&folded.steps).find(|(_, step)| !step.is_done() && **step != StepState::Undone);
+    if output.json {
+        output.value(&json!({
+            "run": folded.run, "standing": standing, "open": folded.is_open(), "done": done, "steps": plan.steps.len(),
+            "at": at.map(|(planned, _)| planned.id.clone()), "committed": folded.committed.is_some(),
+            "directory": dir.root(), "exit": code, "from": plan.installed, "to": plan.wanted,
+        }));
+        return Ok(code);
+    }
+    output.data(&format!("{} {} → {}: {standing}", plan.playbook.name, plan.installed, plan.wanted));
+    output.say(&format!(
+        "run {}, {done} of {} steps, in {}",
+        folded.run,
+        plan.steps.len(),
+        dir.root().display()
+    ));
+    if let (true, Some((planned, step))) = (folded.is_open(), at) {
+        output.say(&format!("at `{}` ({}): {}", planned.id, step.word(), planned.says));
+        output.say(match (standing, folded.turn.is_some()) {
+            ("held", _) => "`switchback resume --accept STEP` goes on, `switchback rollback` goes back",
+            (_, true) => "`switchback resume` or `switchback rollback` goes on going back",
+            (_, false) => "`switchback resume` goes on, `switchback rollback` goes back",
+        });
+    }
+    Ok(code)
+}
