@@ -199,6 +199,9 @@ pub enum Command {
         /// Only builds the old installation and its site file
         #[arg(long)]
         build_only: bool,
+        /// With --build-only: starts the old release as well, and leaves it running
+        #[arg(long, requires = "build_only", hide = true)]
+        running: bool,
         /// A fault of the old installation, by its name in the lab
         #[arg(long, value_name = "NAME", hide = true)]
         fault: Vec<String>,

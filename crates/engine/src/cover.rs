@@ -15,7 +15,7 @@ pub(crate) fn cover(
     let refusals = writers_in(&drafts, targets);
     let needed = stores_at_risk(&drafts, targets);
     let backed_up: BTreeSet<String> = touched(&drafts, Access::BacksUp).collect();
-    let wrap = |phase, step| Draft { phase, step, why: None, id: None, place: None };
+    let wrap = |phase, step| Draft { phase, step, says: None, why: None, id: None, place: None };
 
     let at = |drafts: &[Draft], phase: Phase| drafts.partition_point(|draft| draft.phase < phase);
     for target in needed.iter().rev().filter(|target| !backed_up.contains(*target)) {
@@ -45,7 +45,7 @@ fn stores_at_risk(drafts: &[Draft], targets: &BTreeMap<String, TargetDef>) -> BT
         for touch in draft.step.touches() {
             match touch.access {
                 Access::Writes if draft.step.reversal() == Reversal::ByRestore => {
-                    drop(stores.insert(touch.target))
+                    stores.insert(touch.target);
                 }
                 Access::Starts => stores.extend(stores_of(&touch.target, targets)),
                 _ => {}
@@ -70,8 +70,12 @@ fn writers_in(drafts: &[Draft], targets: &BTreeMap<String, TargetDef>) -> Vec<Re
     for draft in drafts {
         for touch in draft.step.touches() {
             match touch.access {
-                Access::Stops => drop(stopped.insert(touch.target.clone())),
-                Access::Starts => drop(stopped.remove(&touch.target)),
+                Access::Stops => {
+                    stopped.insert(touch.target.clone());
+                }
+                Access::Starts => {
+                    stopped.remove(&touch.target);
+                }
                 Access::Writes if draft.phase == Phase::Change => {
                     let running = targets.keys().filter(|service| {
                         !stopped.contains(*service) && stores_of(service, targets).contains(&touch.target)

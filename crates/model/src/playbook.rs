@@ -288,6 +288,8 @@ pub struct StepEntry {
     pub kind: Spanned<String>,
     /// The body, for its kind to read.
     pub body: Node,
+    /// What it does, for people, where its kind's own words do not say it well.
+    pub says: Option<String>,
     /// Why it is done.
     pub why: Option<String>,
     /// The name it wants in the plan.
@@ -297,7 +299,7 @@ pub struct StepEntry {
 }
 
 /// The keys that every step has, whatever its kind: taken out before the kind reads the body.
-const COMMON: [&str; 3] = ["why", "id", "when"];
+const COMMON: [&str; 4] = ["says", "why", "id", "when"];
 
 impl Decode for StepEntry {
     fn decode(node: &Node, cx: &mut Decoder) -> Option<StepEntry> {
@@ -310,10 +312,11 @@ impl Decode for StepEntry {
             return None;
         };
         let kind = Spanned { value: kind.text.clone(), span: kind.span };
-        let mut entry = StepEntry { kind, body: body.clone(), why: None, id: None, when: None };
+        let mut entry = StepEntry { kind, body: body.clone(), says: None, why: None, id: None, when: None };
         let Tree::Map(fields) = &body.value else { return Some(entry) };
         for (key, value) in fields {
             match key.text.as_str() {
+                "says" => entry.says = Some(String::decode(value, cx)?),
                 "why" => entry.why = Some(String::decode(value, cx)?),
                 "id" => entry.id = Some(String::decode(value, cx)?),
                 "when" => entry.when = Some(ProbeBody::decode(value, cx)?),

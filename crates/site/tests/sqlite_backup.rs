@@ -29,7 +29,7 @@ fn a_backup_of_a_live_database_has_what_is_only_in_the_log() {
     assert_eq!(report.fingerprint.pragmas["journal_mode"], "wal");
     assert_eq!(report.rows["plain"], 6);
     assert_eq!(report.bytes, std::fs::metadata(&dest).unwrap().len());
-    assert_eq!(report.file, switchback_model::Digest::of(&std::fs::read(&dest).unwrap()));
+    assert_eq!(report.file, switchback_model::digest::Digest::of(&std::fs::read(&dest).unwrap()));
     assert_eq!(std::fs::metadata(&dest).unwrap().mode() & 0o777, 0o600);
     assert!(report.complaints.is_empty());
     let names = names(dir.path());

@@ -58,7 +58,7 @@ fn say_outcome(outcome: Outcome, plan: &Plan, state: &RunState, output: &Output)
                 .to_owned(),
         ),
         Outcome::RolledBack => {
-            let touched = state.steps.iter().any(|step| *step == switchback_model::run::StepState::Undone);
+            let touched = state.steps.contains(&switchback_model::run::StepState::Undone);
             let code = if touched { exit::ROLLED_BACK } else { exit::SITE };
             (code, "the site is as it was before the run".to_owned())
         }

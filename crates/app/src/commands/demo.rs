@@ -9,14 +9,14 @@ use std::process::Command;
 use std::time::Duration;
 use switchback_labs::duplistatus::{Fault, LabOptions, LabSize, build};
 use switchback_site::Tell;
-use switchback_site::service::{Launch, ProcessSpec, ServiceSpec, Which};
+use switchback_site::service::{Launch, ProcessSpec, Service, ServiceSpec, Which};
 
 /// Builds the lab, then plans, rehearses, applies and shows what came of it, each by the verb that an operator types.
 pub fn run(
     app: &str,
     dir: Option<&Path>,
     (machines, backups): (u32, u32),
-    build_only: bool,
+    (build_only, running): (bool, bool),
     faults: &[String],
     output: &Output,
 ) -> Result<u8, Complaint> {
@@ -46,7 +46,7 @@ pub fn run(
         )
     })?;
     let port = free_port()?;
-    let spec = service(&lab.database, port);
+    let spec = launches(&lab.database, port);
     let site = write_site(&folder, &lab.database, &spec, port)?;
     output.say(&format!(
         "an installation of duplistatus 0.6 with {} machines and {} backups: {}",
@@ -54,19 +54,37 @@ pub fn run(
         lab.backups,
         folder.display()
     ));
+    if build_only && !running {
+        return Ok(exit::DONE);
+    }
+    let (service, tell) = (open_service(&folder, &spec)?, Tell::quiet());
+    let failed = |error| {
+        Complaint::new(exit::USAGE, "U012", format!("cannot {}", switchback_engine::error::chain(&error)))
+    };
+    // As an operator's supervisor would have started it, by the same means that the upgrade will use.
+    service.start(Which::Old, &tell).map_err(failed)?;
+    wait_for(port);
     if build_only {
         return Ok(exit::DONE);
     }
-    start_old(&folder, &spec)?;
     output.say(&format!("its old release runs at http://127.0.0.1:{port}\n"));
     let code = walk_through(&site, output);
+    service.stop(&tell).map_err(failed)?;
     output.say(&format!(
-        "\nlook around: {0} report --site {1}\ngo back:     {0} rollback --yes --site {1}\nthe service runs on; end it with: kill $(head -1 {2})",
-        "switchback",
+        "\nlook around: switchback report --site {0}\ngo back:     switchback rollback --yes --site {0}\nthe demo's service is stopped",
         site.display(),
-        folder.join(".switchback/services/app.pid").display()
     ));
     code
+}
+
+/// Waits until somebody listens, for a few seconds; who does not come up is found by what follows.
+fn wait_for(port: u16) {
+    for _ in 0..100 {
+        if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// What an operator would type, one after the other.
@@ -108,7 +126,7 @@ fn free_port() -> Result<u16, Complaint> {
 }
 
 /// The stand-in, old and new: this binary under a hidden name.
-fn service(database: &Path, port: u16) -> ProcessSpec {
+fn launches(database: &Path, port: u16) -> ProcessSpec {
     let launch = |version: &str| Launch {
         argv: vec![
             driver().program.display().to_string(),
@@ -140,19 +158,11 @@ fn write_site(folder: &Path, database: &Path, spec: &ProcessSpec, port: u16) -> 
     Ok(path)
 }
 
-/// Starts the old release as an operator's supervisor would have, by the same means that the upgrade will use.
-fn start_old(folder: &Path, spec: &ProcessSpec) -> Result<(), Complaint> {
+fn open_service(folder: &Path, spec: &ProcessSpec) -> Result<Box<dyn Service>, Complaint> {
     let state = folder.join(".switchback");
     let (services, logs) = (state.join("services"), state.join("logs"));
     for folder in [&state, &services, &logs] {
         switchback_engine::run_dir::make_private(folder).map_err(|e| Complaint::io("make", folder, &e))?;
     }
-    let service = ServiceSpec::Process(spec.clone()).service("app", &services, &logs);
-    let tell = Tell::quiet();
-    service.start(Which::Old, &tell).map_err(|e| {
-        Complaint::new(exit::USAGE, "U012", format!("cannot {}", switchback_engine::error::chain(&e)))
-    })?;
-    // It answers soon after; `plan` does not need it, and `apply` stops it.
-    std::thread::sleep(Duration::from_millis(200));
-    Ok(())
+    Ok(ServiceSpec::Process(spec.clone()).service("app", &services, &logs))
 }

@@ -63,7 +63,11 @@ fn edge(text: &mut String, loaded: &LoadedPlaybook, upgrade: &Upgrade, registry:
             text.push_str(&format!("\n### {}\n\n", heading(at)));
         }
         for step in registry.compile(entry, &mut cx).unwrap_or_default() {
-            text.push_str(&format!("1. {}{}\n", capital(&step.describe()), reason(entry)));
+            text.push_str(&format!(
+                "1. {}{}\n",
+                capital(&entry.says.clone().unwrap_or_else(|| step.describe())),
+                reason(entry)
+            ));
         }
     }
     if !upgrade.notes.is_empty() {

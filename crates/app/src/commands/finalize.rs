@@ -35,7 +35,9 @@ pub fn run(global: &Global, yes: bool, output: &Output) -> Result<u8, Complaint>
                 );
             }
             None => {
-                return Err(Complaint::new(exit::SITE, "A003", "nobody is there to say yes").help("add --yes"));
+                return Err(
+                    Complaint::new(exit::SITE, "A003", "nobody is there to say yes").help("add --yes")
+                );
             }
         }
     }

@@ -44,8 +44,8 @@ impl Report<'_> {
             .sum()
     }
 
-    /// Milliseconds from the first step that kept writers out to the end of `thaw`, by the wall clock: the time over
-    /// which nobody could use the application, the pauses between lives included. `None` if writers were never out.
+    /// Milliseconds from the first step that kept writers out until they were let in again, on the way up or on the way
+    /// back, by the wall clock: the pauses between lives are part of it. `None` if writers were never out.
     pub fn downtime_ms(&self) -> Option<u64> {
         let phase_of = |record: &Record| {
             switchback_model::run::step_of(record)
@@ -56,11 +56,16 @@ impl Report<'_> {
             matches!(entry.record, Record::StepStarted { .. })
                 && phase_of(&entry.record) == Some(Phase::Freeze)
         })?;
-        let ended = self.entries.iter().rev().find(|entry| match entry.record {
-            Record::StepFinished { .. } => phase_of(&entry.record) == Some(Phase::Thaw),
-            Record::StepUndone { .. } => phase_of(&entry.record) == Some(Phase::Freeze),
-            _ => false,
-        })?;
+        let let_in = |entry: &&Entry| {
+            matches!(entry.record, Record::StepFinished { .. } | Record::StepFound { .. })
+                && phase_of(&entry.record) == Some(Phase::Thaw)
+        };
+        let put_back = |entry: &&Entry| {
+            matches!(entry.record, Record::StepUndone { .. })
+                && phase_of(&entry.record) == Some(Phase::Freeze)
+        };
+        let ended =
+            self.entries.iter().rev().find(let_in).or_else(|| self.entries.iter().rev().find(put_back))?;
         let at = |entry: &Entry| entry.at.parse::<jiff::Timestamp>().ok();
         u64::try_from(at(ended)?.as_millisecond() - at(began)?.as_millisecond()).ok()
     }
