@@ -141,8 +141,9 @@ fn a_cut_anywhere_in_start_and_stop_leaves_something_the_repeat_understands() {
         if let Err(error) = &done {
             assert_eq!(error.halt(), Some(Halt::Cut), "{error}");
         }
-        it.start(Which::Old, &Tell::quiet()).unwrap();
-        assert_eq!(it.state().unwrap(), State::Running(Some(Which::Old)));
+        let outcome = it.start(Which::Old, &Tell::quiet()).unwrap();
+        let state = it.state().unwrap();
+        assert_eq!(state, State::Running(Some(Which::Old)), "cut at {at}: {outcome:?}");
         it.stop(&Tell::quiet()).unwrap();
         assert_eq!(it.state().unwrap(), State::Stopped);
         if done.is_ok() {
@@ -150,6 +151,25 @@ fn a_cut_anywhere_in_start_and_stop_leaves_something_the_repeat_understands() {
             break;
         }
     }
+}
+
+#[test]
+fn a_start_after_an_interrupted_stop_does_not_trust_the_dying_service() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "trap 'sleep 0.2; exit' TERM; echo up; while :; do sleep 0.01; done";
+    let spec = spec(sleeper(folder.path(), script), None);
+    let it = service(&spec, folder.path());
+    it.start(Which::Old, &Tell::quiet()).unwrap();
+    wait_for("output", || fs::read_to_string(folder.path().join("svc.log")).unwrap() == "up\n");
+    let dying = recorded_pid(folder.path());
+    // The fourth point of a stop is the one after SIGTERM.
+    let error = it.stop(&Tell::with_faults(Arc::new(Faults::cut(4)))).unwrap_err();
+    assert_eq!(error.halt(), Some(Halt::Cut));
+    assert_eq!(it.start(Which::Old, &Tell::quiet()).unwrap(), Outcome::Done);
+    assert!(!lives(dying));
+    assert_ne!(recorded_pid(folder.path()), dying);
+    assert_eq!(it.start(Which::Old, &Tell::quiet()).unwrap(), Outcome::Already);
+    it.stop(&Tell::quiet()).unwrap();
 }
 
 #[test]

@@ -72,7 +72,12 @@ pub(super) fn holders(file: &File) -> Vec<i32> {
             same && has_lock(pid, &entry.file_name().to_string_lossy())
         })
     };
-    all().into_iter().map(|seen| seen.pid).filter(|pid| *pid != me && holds(*pid)).collect()
+    // A child that another thread of ours has forked and that has not called exec yet has copies of all descriptors.
+    // It is about to become something else, and must not be ended for what it is about to close.
+    let own = argv(me);
+    let unborn = |seen: &Seen| seen.parent == me && argv(seen.pid) == own;
+    let others = all().into_iter().filter(|seen| seen.pid != me && !unborn(seen));
+    others.map(|seen| seen.pid).filter(|pid| holds(*pid)).collect()
 }
 
 /// The locks of a descriptor are lines such as `lock: 1: FLOCK  ADVISORY  WRITE …` (proc_pid_fdinfo(5)).

@@ -33,6 +33,8 @@ const BIRTH: Duration = Duration::from_secs(5);
 pub struct Process {
     spec: ProcessSpec,
     record: PathBuf,
+    /// Names the process that was told to end, until it has.
+    stopping: PathBuf,
     log: PathBuf,
 }
 
@@ -55,12 +57,39 @@ impl Process {
             spec,
             record: folder.join(format!("{name}.service")),
             log: logs.join(format!("{name}.log")),
+            stopping: folder.join(format!("{name}.stopping")),
         }
     }
 
     fn io(&self, action: &'static str) -> impl FnOnce(io::Error) -> ServiceError {
         let path = self.record.clone();
         move |source| ServiceError::Io { action, path, source }
+    }
+
+    /// Says whether a stop of the very process that was found has begun and not ended.
+    fn is_stopping(&self, found: &Found) -> bool {
+        match std::fs::read_to_string(&self.stopping) {
+            // Whoever survived its leader is of the same life: a start forgets the note.
+            Ok(note) => matches!(found, Found::Ours { leader: None, .. }) || note == identity(found),
+            Err(_) => false,
+        }
+    }
+
+    fn note_stopping(&self, found: &Found, tell: &Tell) -> Result<(), ServiceError> {
+        tell.point("service: before stop")?;
+        let note = std::fs::write(&self.stopping, identity(found));
+        note.map_err(|source| ServiceError::Io { action: "write", path: self.stopping.clone(), source })?;
+        tell.point("service: stop noted")?;
+        Ok(())
+    }
+
+    fn forget_stopping(&self) -> Result<(), ServiceError> {
+        match std::fs::remove_file(&self.stopping) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(ServiceError::Io { action: "remove", path: self.stopping.clone(), source })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn find(&self) -> Result<Found, ServiceError> {
@@ -255,6 +284,16 @@ impl Process {
     }
 }
 
+fn identity(found: &Found) -> String {
+    let process = match found {
+        Found::Ours { leader, .. } => leader.as_ref(),
+        Found::Theirs { process, .. } => Some(process),
+        Found::Nothing | Found::Unclear(_) => None,
+    };
+    let (pid, start) = process.map_or((0, 0), |seen| (seen.pid, seen.start));
+    format!("{pid} {start} {}", proc::boot())
+}
+
 /// Compares the programs by name: the number of a dead service may have been given to anything.
 fn same_program(argv: &[String], launch: &Launch) -> bool {
     let base = |word: &String| Path::new(word).file_name().map(ToOwned::to_owned);
@@ -295,10 +334,15 @@ impl Service for Process {
     }
 
     fn start(&self, which: Which, tell: &Tell) -> Result<Outcome, ServiceError> {
-        match self.find()? {
-            Found::Unclear(why) => return Err(ServiceError::Unknown(why)),
+        let found = self.find()?;
+        match &found {
+            Found::Unclear(why) => return Err(ServiceError::Unknown(why.clone())),
+            // It was told to end and only has not done so yet: it must not be taken for one that stays.
+            Found::Ours { .. } | Found::Theirs { .. } if self.is_stopping(&found) => {
+                self.stop(tell)?;
+            }
             Found::Ours { which: running, .. } | Found::Theirs { which: running, .. } => {
-                return match running {
+                return match *running {
                     Some(running) if running != which => {
                         Err(ServiceError::OtherRuns { wanted: which, running })
                     }
@@ -324,25 +368,37 @@ impl Service for Process {
             std::thread::sleep(POLL);
         }
         file.set_len(0).map_err(self.io("empty"))?;
+        self.forget_stopping()?;
         tell.point("service: record locked")?;
-        self.spawn(which, &file)?;
+        if let Err(error) = self.spawn(which, &file) {
+            // The child wrote its record before it failed to become the service. The lock is given up by name, since
+            // a child that another thread has just forked may hold a copy of the descriptor until its exec.
+            file.set_len(0).and_then(|()| record::unlock(&file)).map_err(self.io("empty"))?;
+            return Err(error);
+        }
         drop(file);
         tell.point("service: started")?;
         Ok(Outcome::Done)
     }
 
     fn stop(&self, tell: &Tell) -> Result<Outcome, ServiceError> {
-        match self.find()? {
+        let found = self.find()?;
+        match &found {
             Found::Nothing => return Ok(Outcome::Already),
-            Found::Unclear(why) => return Err(ServiceError::Unknown(why)),
-            Found::Ours { leader, .. } => self.end(leader.as_ref(), &[], tell)?,
+            Found::Unclear(why) => return Err(ServiceError::Unknown(why.clone())),
+            Found::Ours { leader, .. } => {
+                self.note_stopping(&found, tell)?;
+                self.end(leader.as_ref(), &[], tell)?;
+            }
             Found::Theirs { process, .. } => {
+                self.note_stopping(&found, tell)?;
                 // Its group may be that of the script which started it, and only counts if it leads it; its
                 // descendants are its own.
-                let leader = (process.group == process.pid).then_some(&process);
-                self.end(leader, std::slice::from_ref(&process), tell)?;
+                let leader = (process.group == process.pid).then_some(process);
+                self.end(leader, std::slice::from_ref(process), tell)?;
             }
         }
+        self.forget_stopping()?;
         tell.point("service: stopped")?;
         match self.state()? {
             State::Stopped => Ok(Outcome::Done),

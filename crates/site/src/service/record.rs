@@ -68,6 +68,11 @@ pub(super) fn is_held(file: &File) -> io::Result<bool> {
     Ok(!free)
 }
 
+/// Gives up the lock for every copy of the descriptor.
+pub(super) fn unlock(file: &File) -> io::Result<()> {
+    flock(file, FlockOperation::NonBlockingUnlock).map(drop)
+}
+
 fn flock(file: &File, operation: FlockOperation) -> io::Result<bool> {
     loop {
         match rustix::fs::flock(file, operation) {
