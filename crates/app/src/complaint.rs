@@ -120,6 +120,8 @@ impl From<RunError> for Complaint {
     fn from(error: RunError) -> Complaint {
         match &error {
             RunError::Interrupted => Complaint::new(exit::INTERRUPTED, "R030", "interrupted"),
+            RunError::Mark(_) => Complaint::new(exit::SITE, "R034", format!("cannot {}", chain(&error)))
+                .help("make the folder of the database writable for whoever runs switchback"),
             RunError::Cut => Complaint::new(exit::BUG, "R031", "cut off at a fault point"),
             RunError::Journal(JournalError::Damaged { .. }) | RunError::Illegal(_) => {
                 Complaint::new(exit::STUCK, "R032", format!("cannot {}", chain(&error)))

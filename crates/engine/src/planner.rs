@@ -5,9 +5,11 @@ use crate::detect::{self, Installed};
 use crate::disk;
 use crate::error::{StepError, chain};
 use crate::facts;
+use crate::journal::Journal;
 use crate::overlay::Overlay;
 use crate::playbook::{LoadedPlaybook, entries};
 use crate::registry::Registry;
+use crate::state_dir::StateDir;
 use crate::step::{AnyStep, Preview};
 use crate::timing::Timings;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,11 +20,13 @@ use switchback_model::digest::Digest;
 use switchback_model::path;
 use switchback_model::phase::Phase;
 use switchback_model::plan::{
-    Estimate, Origin, PLAN_FORMAT, Place, Plan, PlannedLoss, PlannedStep, PlaybookRef,
+    Estimate, Origin, PLAN_FORMAT, Place, Plan, PlannedLoss, PlannedRisk, PlannedStep, PlaybookRef,
 };
 use switchback_model::playbook::{ProbeBody, Upgrade};
+use switchback_model::record::Record;
 use switchback_model::target::TargetDef;
 use switchback_model::version::Version;
+use switchback_site::marker::Marker;
 use switchback_site::{Site, SiteError, Tell};
 
 /// Something that stands in the way of an upgrade. All of them are said at once, and nothing was changed.
@@ -162,8 +166,7 @@ pub fn detect_installed(
 
 /// Makes a plan, or says everything that stands in its way.
 pub fn plan(request: &PlanRequest<'_>, site: &Site, tell: &Tell) -> Result<Planned, PlanFailure> {
-    let open_runs = site.open_runs();
-    if let Some(mark) = open_runs.first() {
+    if let Some(mark) = site.open_runs().iter().find(|mark| !is_over(mark)) {
         return Err(Refusal::new("D002", format!("a run is open on this site: {}", mark.run))
             .help(format!(
                 "its directory is {}; take it up there with `switchback resume` or `switchback rollback` and `--state {0}`",
@@ -185,6 +188,7 @@ pub fn plan(request: &PlanRequest<'_>, site: &Site, tell: &Tell) -> Result<Plann
     let mut cx = request.playbook.compile_targets(request.inputs);
     let drafts = draft(request, &upgrades, site, &mut cx, tell)?;
     let (losses, mut refusals) = losses(request, site, &mut cx, tell);
+    let risks = risks(request, site, &mut cx, tell)?;
     if cx.out.has_errors() {
         return Err(PlanFailure::Playbook(cx.out));
     }
@@ -236,10 +240,21 @@ pub fn plan(request: &PlanRequest<'_>, site: &Site, tell: &Tell) -> Result<Plann
         steps,
         facts,
         losses,
+        risks,
         notes: upgrades.iter().flat_map(|upgrade| upgrade.notes.clone()).collect(),
         disk,
     };
     Ok(Planned::Plan(Box::new(plan.seal())))
+}
+
+/// Whether the run of a mark has ended, by its own journal: then only the mark could not be removed.
+fn is_over(mark: &Marker) -> bool {
+    let dir = StateDir::at(&mark.state_dir).run(&mark.run);
+    let entries = Journal::read(&dir.journal()).unwrap_or_default();
+    matches!(
+        entries.last().map(|entry| &entry.record),
+        Some(Record::RunEnded { .. } | Record::Finalized { .. })
+    )
 }
 
 /// Compiles the steps of one stretch: one freeze, each hop's change and proof, one thaw.
@@ -326,6 +341,22 @@ fn losses(
         }
     }
     (losses, refusals)
+}
+
+/// The dangers that are there on this site.
+fn risks(
+    request: &PlanRequest<'_>,
+    site: &Site,
+    cx: &mut Compile<'_>,
+    tell: &Tell,
+) -> Result<Vec<PlannedRisk>, PlanFailure> {
+    let mut risks = Vec::new();
+    for risk in &request.playbook.playbook.risks {
+        if wanted(risk.when.as_ref(), site, cx, tell)? {
+            risks.push(PlannedRisk { id: risk.id.value.clone(), says: risk.says.clone() });
+        }
+    }
+    Ok(risks)
 }
 
 fn place(playbook: &LoadedPlaybook, offset: usize) -> Place {

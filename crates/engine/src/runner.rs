@@ -13,6 +13,7 @@ use switchback_model::decide::{Move, decide};
 use switchback_model::phase::Phase;
 use switchback_model::record::{Entry, Outcome, Record, Trouble, Turn};
 use switchback_model::run::{Illegal, RunState, StepState};
+use switchback_site::marker::Marker;
 use switchback_site::{Failure, Halt, Site, Tell};
 
 /// Why the loop ended without an outcome.
@@ -27,6 +28,9 @@ pub enum RunError {
     /// The journal cannot be written or read.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The site cannot be marked as taken; nothing of it was changed, and the run is closed.
+    #[error("mark the site as taken: {0}")]
+    Mark(switchback_site::SiteError),
     /// The journal holds records that cannot follow each other.
     #[error("trust the journal: {0}")]
     Illegal(#[from] Illegal),
@@ -44,6 +48,7 @@ pub struct Runner<'a> {
     started_at: BTreeMap<usize, String>,
     bus: Bus,
     tell: Tell,
+    mark: Marker,
     back_on_interrupt: bool,
 }
 
@@ -67,6 +72,8 @@ pub struct RunnerParts<'a> {
     pub bus: Bus,
     /// Progress, interruption and fault points.
     pub tell: Tell,
+    /// What tells others that this run has the site.
+    pub mark: Marker,
     /// Whether a signal before the commit point turns the run round instead of stopping it.
     pub back_on_interrupt: bool,
 }
@@ -74,8 +81,19 @@ pub struct RunnerParts<'a> {
 impl<'a> Runner<'a> {
     /// Takes a run up where its journal ends.
     pub fn new(parts: RunnerParts<'a>) -> Result<Runner<'a>, RunError> {
-        let RunnerParts { phases, ids, steps, site, dir, journal, entries, bus, tell, back_on_interrupt } =
-            parts;
+        let RunnerParts {
+            phases,
+            ids,
+            steps,
+            site,
+            dir,
+            journal,
+            entries,
+            bus,
+            tell,
+            mark,
+            back_on_interrupt,
+        } = parts;
         let state = RunState::fold(steps.len(), entries.iter().map(|entry| &entry.record))?;
         let mut runner = Runner {
             phases,
@@ -88,6 +106,7 @@ impl<'a> Runner<'a> {
             started_at: BTreeMap::new(),
             bus,
             tell,
+            mark,
             back_on_interrupt,
         };
         for entry in &entries {
@@ -128,6 +147,9 @@ impl<'a> Runner<'a> {
 
     /// Moves until there is no move left.
     pub fn run(&mut self) -> Result<Outcome, RunError> {
+        if self.state.is_open() {
+            self.mark_site()?;
+        }
         loop {
             let next = decide(&self.phases, &self.state);
             if let Move::Stop(outcome) = next {
@@ -145,6 +167,22 @@ impl<'a> Runner<'a> {
                         state: "no step".into(),
                     }));
                 }
+            }
+        }
+    }
+
+    /// Marks the site, so that nobody else begins there. The run is in the journal by now: a mark always leads to it.
+    fn mark_site(&mut self) -> Result<(), RunError> {
+        match self.site.put_marks(&self.mark, &self.tell) {
+            Ok(()) => Ok(()),
+            Err(error) if error.halt() == Some(Halt::Cut) => Err(RunError::Cut),
+            // A run that has begun is worth more than its mark: its locks keep others out while it lives.
+            Err(_) if self.state.steps.iter().any(|step| *step != StepState::Waiting) => Ok(()),
+            Err(error) => {
+                // Whatever marks were put are taken away again as well as may be.
+                let _ = self.site.remove_marks(&self.state.run, &self.tell);
+                self.note(Record::RunEnded { outcome: Outcome::RolledBack })?;
+                Err(RunError::Mark(error))
             }
         }
     }

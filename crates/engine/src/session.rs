@@ -149,7 +149,7 @@ impl Session {
         &self.steps
     }
 
-    /// Begins a life of the run: the first record if it has none, the record of this process, the marks on the site.
+    /// Begins a life of the run: the first record if it has none, and the record of this process.
     pub fn begin(
         &mut self,
         accepted: Vec<String>,
@@ -171,7 +171,8 @@ impl Session {
             journal,
             entries,
             bus,
-            tell: tell.clone(),
+            tell,
+            mark: self.mark(),
             back_on_interrupt,
         })?;
         if fresh {
@@ -190,10 +191,8 @@ impl Session {
         Ok(runner)
     }
 
-    /// Puts the run's marks on the site, so that nobody else begins there. After a failure some may be there; closing the
-    /// run takes them away.
-    pub fn mark(&self, tell: &Tell) -> Result<(), SiteError> {
-        let mark = Marker {
+    fn mark(&self) -> Marker {
+        Marker {
             format: 1,
             run: self.dir.name(),
             state_dir: state_of(&self.dir).to_owned(),
@@ -201,8 +200,7 @@ impl Session {
             user: self.driver.user.clone(),
             host: self.driver.host.clone(),
             since: jiff::Timestamp::now().to_string(),
-        };
-        self.site.put_marks(&mark, tell)
+        }
     }
 }
 

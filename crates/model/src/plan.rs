@@ -166,6 +166,15 @@ impl PlannedLoss {
     }
 }
 
+/// A danger that is there on this site, taken on by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedRisk {
+    /// Name by which it is accepted.
+    pub id: String,
+    /// What may happen, in the playbook's words.
+    pub says: String,
+}
+
 /// One release change on the way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hop {
@@ -223,6 +232,9 @@ pub struct Plan {
     pub facts: Vec<Fact>,
     /// What it gives up.
     pub losses: Vec<PlannedLoss>,
+    /// What is risked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub risks: Vec<PlannedRisk>,
     /// What integrators have to know.
     pub notes: Vec<String>,
     /// Space it needs.

@@ -45,16 +45,14 @@ pub fn run(
         .help(format!("read what it is in the plan, then add {}", flags.join(" ")))
         .state("nothing was changed"));
     }
-    let unknown: Vec<_> = accept
-        .iter()
-        .filter(|name| !plan.losses.iter().any(|loss| loss.id == **name) && plan.position(name).is_none())
-        .collect();
-    if let Some(name) = unknown.first() {
+    let known = acceptable(&plan);
+    if let Some(name) = accept.iter().find(|name| !known.contains(name)) {
         return Err(Complaint::usage(format!("the plan has nothing called `{name}` to accept")).help(
-            format!(
-                "it has: {}",
-                plan.losses.iter().map(|loss| loss.id.clone()).collect::<Vec<_>>().join(", ")
-            ),
+            if known.is_empty() {
+                "it gives nothing up".to_owned()
+            } else {
+                format!("it has: {}", known.join(", "))
+            },
         ));
     }
     if !yes {
@@ -77,6 +75,12 @@ pub fn run(
     let mut session = Session::create(dir.root(), &context.state, plan, &context.registry, &driver(), false)?;
     let back = on_interrupt == OnInterrupt::Rollback;
     carry_out(&mut session, accept.to_vec(), back, global.verbose, output, |_| Ok(()))
+}
+
+/// Everything that can be accepted by name, whether it has to be or not.
+fn acceptable(plan: &Plan) -> Vec<String> {
+    let losses = plan.losses.iter().map(|loss| loss.id.clone());
+    losses.chain(wanted_consents(plan)).collect::<std::collections::BTreeSet<_>>().into_iter().collect()
 }
 
 /// A name whose order is that of time.
@@ -132,6 +136,9 @@ pub fn find_plan(
     let mut drift = plan.identity_drift(&now.facts);
     if now.losses != plan.losses {
         drift.extend(loss_drift(&plan, &now));
+    }
+    if now.risks != plan.risks {
+        drift.push("the risks are not those that were shown".to_owned());
     }
     if !drift.is_empty() {
         let mut complaint =

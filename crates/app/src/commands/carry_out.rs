@@ -9,7 +9,7 @@ use switchback_engine::runner::{RunError, Runner};
 use switchback_engine::session::Session;
 use switchback_model::phase::Phase;
 use switchback_model::plan::{Plan, Reversal};
-use switchback_model::record::{Outcome, Record};
+use switchback_model::record::Outcome;
 use switchback_model::run::RunState;
 
 /// Moves a run to its end in this life. `first` appends the records that the operator's command stands for.
@@ -24,17 +24,7 @@ pub fn carry_out(
     let plan = session.plan.clone();
     let bus = views::bus(output, &plan, verbose);
     let tell = crate::context::tell(bus.sink());
-    let marked = session.mark(&tell);
     let mut runner = session.begin(accepted, bus, tell, back_on_interrupt)?;
-    if let Err(error) = marked {
-        // Without a mark another run cannot know of this one; nothing has been changed yet in a fresh run.
-        let message = format!("cannot mark the site as taken: {}", switchback_engine::error::chain(&error));
-        if runner.state().steps.iter().all(|step| *step == switchback_model::run::StepState::Waiting) {
-            runner.note(Record::RunEnded { outcome: Outcome::RolledBack })?;
-            return Err(Complaint::new(exit::SITE, "S020", message).state("nothing was changed"));
-        }
-        output.say(&message);
-    }
     first(&mut runner)?;
     let ended = runner.run();
     let state = runner.state().clone();
@@ -44,6 +34,7 @@ pub fn carry_out(
             output.say(&interrupted(&plan, &state));
             Ok(exit::INTERRUPTED)
         }
+        Err(error @ RunError::Mark(_)) => Err(Complaint::from(error).state("nothing was changed")),
         Err(error) => Err(Complaint::from(error).state(interrupted(&plan, &state))),
     }
 }
@@ -97,9 +88,10 @@ fn interrupted(plan: &Plan, state: &RunState) -> String {
     format!("the run is open{down}: `switchback resume` goes on, `switchback rollback` goes back")
 }
 
-/// Names that a person has to accept: losses with rows, and steps without a way back.
+/// Names that a person has to accept: losses with rows, risks, and steps without a way back.
 pub fn wanted_consents(plan: &Plan) -> BTreeSet<String> {
     let losses = plan.losses.iter().filter(|loss| loss.needs_consent()).map(|loss| loss.id.clone());
     let never = plan.steps.iter().filter(|step| step.reversal == Reversal::Never).map(|step| step.id.clone());
-    losses.chain(never).collect()
+    let risks = plan.risks.iter().map(|risk| risk.id.clone());
+    losses.chain(risks).chain(never).collect()
 }

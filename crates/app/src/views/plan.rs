@@ -17,6 +17,11 @@ pub fn text(plan: &Plan, verbose: bool) -> String {
     page.line(String::new());
     page.part("changes", changes(plan));
     page.part("is lost", lost(&plan.losses));
+    let risked =
+        plan.risks.iter().map(|risk| format!("{} (`--accept {}`)", risk.says, risk.id)).collect::<Vec<_>>();
+    if !risked.is_empty() {
+        page.part("is risked", risked);
+    }
     page.part("downtime", vec![downtime(plan)]);
     page.part("disk", disk(plan));
     page.part("way back", way_back(plan));
