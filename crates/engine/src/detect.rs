@@ -11,8 +11,10 @@ use switchback_site::{Site, Tell};
 /// A piece of evidence, compiled.
 #[derive(Debug, Clone)]
 pub struct Question {
+    says: String,
     ask: Ask,
     means: BTreeMap<String, Range>,
+    broken: BTreeMap<String, String>,
     may_be_silent: bool,
 }
 
@@ -57,9 +59,12 @@ pub fn compile(evidence: &Evidence, cx: &mut Compile<'_>) -> Option<Question> {
             }
         }
     }
+    let broken = evidence.broken.iter().flat_map(|broken| broken.iter());
     (means.len() == evidence.means.len()).then_some(Question {
+        says: evidence.says.clone().unwrap_or_else(|| ask.describe()),
         ask,
         means,
+        broken: broken.map(|(answer, help)| (answer.text.clone(), help.clone())).collect(),
         may_be_silent: evidence.may_be_silent.unwrap_or(false),
     })
 }
@@ -68,9 +73,9 @@ pub fn compile(evidence: &Evidence, cx: &mut Compile<'_>) -> Option<Question> {
 pub fn detect(questions: &[Question], site: &Site, tell: &Tell) -> Result<Installed, Unknown> {
     let mut evidence = Vec::new();
     let mut meanings: Vec<&Range> = Vec::new();
-    let mut blocked = Vec::new();
+    let mut blocked: Vec<(String, Option<String>)> = Vec::new();
     for question in questions {
-        let asked = question.ask.describe();
+        let asked = &question.says;
         let answer = match site.ask(&question.ask, tell) {
             Ok(answer) => answer.scalar(),
             Err(error) if question.may_be_silent => {
@@ -79,13 +84,13 @@ pub fn detect(questions: &[Question], site: &Site, tell: &Tell) -> Result<Instal
             }
             Err(error) => {
                 evidence.push(format!("{asked}: no answer ({error})"));
-                blocked.push(format!("cannot {error}"));
+                blocked.push((format!("cannot {error}"), None));
                 continue;
             }
         };
         let Some(answer) = answer else {
             evidence.push(format!("{asked}: nothing"));
-            blocked.push(format!("{asked} finds nothing"));
+            blocked.push((format!("{asked}: nothing was found"), None));
             continue;
         };
         match question.means.get(&answer) {
@@ -97,17 +102,18 @@ pub fn detect(questions: &[Question], site: &Site, tell: &Tell) -> Result<Instal
                 let known: Vec<_> = question.means.keys().map(|key| format!("`{key}`")).collect();
                 evidence
                     .push(format!("{asked}: {answer}, which has no meaning (known: {})", known.join(", ")));
-                blocked.push(format!("{asked} answers `{answer}`, and no release is known by that"));
+                let help = question.broken.get(&answer).cloned();
+                blocked.push((format!("{asked}: `{answer}`, and no release is known by that"), help));
             }
         }
     }
     let unknown =
         |message: String, help: &str| Unknown { message, evidence: evidence.clone(), help: help.to_owned() };
-    if let Some(first) = blocked.first() {
-        return Err(unknown(
-            first.clone(),
-            "mend what does not answer as a known release does, or name the right site; nothing was changed",
-        ));
+    // What the playbook knows to be broken has its own help, so it is said before the rest.
+    blocked.sort_by_key(|(_, help)| help.is_none());
+    if let Some((message, help)) = blocked.into_iter().next() {
+        let general = "mend what does not answer as a known release does, or name the right site";
+        return Err(unknown(message, help.as_deref().unwrap_or(general)));
     }
     // A bare release names itself; a range only confirms or contradicts.
     let Some(version) = meanings.iter().find_map(|range| range.to_string().parse::<Version>().ok()) else {

@@ -166,6 +166,8 @@ record! {
 record! {
     /// A piece of evidence for the installed version.
     pub struct Evidence {
+        /// What is looked at, as a noun phrase.
+        pub says: Option<String>,
         /// The database to ask.
         pub r#in: Option<Spanned<String>>,
         /// One statement whose first value is the answer.
@@ -178,6 +180,8 @@ record! {
         pub run: Option<Vec<Template>>,
         /// Answer to release (`"0.6"`) or range (`">=0.7"`).
         pub means: Keyed<String>,
+        /// Answers of a broken site, each with what to do about it.
+        pub broken: Option<Keyed<String>>,
         /// `true`: a site that cannot answer says nothing; else it is a refusal.
         pub may_be_silent: Option<bool>,
     }
