@@ -14,6 +14,8 @@ use switchback_site::{Progress, Unit};
 
 /// How often progress is worth a line where lines stay.
 const PAUSE: Duration = Duration::from_secs(10);
+/// The same for waits, which change nothing but the time.
+const WAIT: Duration = Duration::from_secs(60);
 
 /// The view.
 pub struct Line {
@@ -22,12 +24,13 @@ pub struct Line {
     verbose: bool,
     phase: Option<Phase>,
     said: Instant,
+    doing: String,
 }
 
 impl Line {
     /// Talks to `output` about a run of `plan`.
     pub fn new(output: Output, plan: Arc<Plan>, verbose: bool) -> Line {
-        Line { output, plan, verbose, phase: None, said: Instant::now() }
+        Line { output, plan, verbose, phase: None, said: Instant::now(), doing: String::new() }
     }
 }
 
@@ -40,10 +43,17 @@ impl View for Line {
     }
 
     fn progress(&mut self, progress: &Progress) {
-        if self.said.elapsed() >= PAUSE {
-            self.said = Instant::now();
+        // A wait may be for a person, who has to read at once what for; work is worth a line only when it takes long.
+        let waits_anew = progress.unit == Unit::Seconds && progress.doing != self.doing;
+        if waits_anew {
+            self.doing.clone_from(&progress.doing);
+            self.output.say(&format!("    … {}", progress.doing));
+        } else if self.said.elapsed() >= if progress.unit == Unit::Seconds { WAIT } else { PAUSE } {
             self.output.say(&format!("    … {}", progress_words(progress)));
+        } else {
+            return;
         }
+        self.said = Instant::now();
     }
 }
 
