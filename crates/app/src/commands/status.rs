@@ -31,8 +31,12 @@ pub fn run(global: &Global, output: &Output) -> Result<u8, Complaint> {
         _ => exit::DONE,
     };
     let done = folded.steps.iter().filter(|step| step.is_done()).count();
-    let at =
-        plan.steps.iter().zip(&folded.steps).find(|(_, step)| !step.is_done() && **step != StepState::Undone);
+    let mut steps = plan.steps.iter().zip(&folded.steps);
+    let at = match folded.turn {
+        // On the way back the next step is the last one that has something to undo.
+        Some(_) => steps.rfind(|(_, step)| step.before().is_some()),
+        None => steps.find(|(_, step)| !step.is_done() && **step != StepState::Undone),
+    };
     if output.json {
         output.value(&json!({
             "run": folded.run, "standing": standing, "open": folded.is_open(), "done": done, "steps": plan.steps.len(),
