@@ -76,6 +76,19 @@ impl PutFile {
             _ => false,
         }
     }
+
+    /// Whether the file is as it was, or as this step leaves it: owner, mode, attributes and links stay.
+    fn is_ours(&self, now: &Image, before: &Image) -> bool {
+        let kept = match (now.file(), before.file()) {
+            (Some(now), Some(before)) => {
+                (now.mode, now.uid, now.gid, &now.xattrs)
+                    == (before.mode, before.uid, before.gid, &before.xattrs)
+            }
+            (Some(now), None) => now.mode == NEW_MODE,
+            (None, _) => true,
+        };
+        now == before || self.is_there(now) && kept && now.links() == before.links()
+    }
 }
 
 impl Step for PutFile {
@@ -127,7 +140,7 @@ impl Step for PutFile {
     fn apply(&self, site: &Site, before: &Before, work: &Work<'_>) -> Result<Value, StepError> {
         let path = site.file(&self.target)?;
         let now = Image::read(&path)?;
-        if now != before.image && !self.is_there(&now) {
+        if !self.is_ours(&now, &before.image) {
             return Err(StepError::conflict(format!("{} was changed since this step began", path.display())));
         }
         match &self.content {
@@ -140,7 +153,7 @@ impl Step for PutFile {
     fn undo(&self, site: &Site, before: &Before, work: &Work<'_>) -> Result<(), StepError> {
         let path = site.file(&self.target)?;
         let now = Image::read(&path)?;
-        if now != before.image && !self.is_there(&now) && !work.losing_writes {
+        if !self.is_ours(&now, &before.image) && !work.losing_writes {
             return Err(StepError::conflict(format!(
                 "{} was changed by somebody else since",
                 path.display()
