@@ -1,6 +1,6 @@
 //! `alter`: brings tables to a declared shape, in place where SQLite can, else by a safe rebuild.
 
-use crate::database::{guard, is_in, ledger_row};
+use crate::database::{guard, is_in, ledger_row, standing};
 use crate::sql::check_script;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -304,7 +304,7 @@ impl Step for Alter {
     }
 
     fn check(&self, site: &Site, work: &Work<'_>) -> Result<Condition, StepError> {
-        if is_in(site, &self.target, work)? { Ok(Condition::applied()) } else { Ok(Condition::Pending) }
+        standing(site, &self.target, work)
     }
 
     fn prepare(&self, site: &Site, work: &Work<'_>) -> Result<(), StepError> {

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use switchback_engine::run_dir::write_durably;
-use switchback_engine::{RunDir, StepError, Work};
-use switchback_site::sqlite::{BackupReport, Database, JournalMode, LedgerRow, ledger, stamp};
+use switchback_engine::{Condition, RunDir, StepError, Work};
+use switchback_site::sqlite::{BackupReport, Database, JournalMode, LedgerRow, OpenError, ledger, stamp};
 use switchback_site::{Site, SiteError};
 
 /// What is kept beside a backup, in the run directory.
@@ -58,7 +58,7 @@ pub(crate) fn guard(site: &Site, target: &str, work: &Work<'_>) -> Result<(), St
     let Some(base) = Manifest::read(work.dir, target)?.and_then(|manifest| manifest.counter) else {
         return Ok(());
     };
-    let connection = site.database(target)?.open_read().map_err(SiteError::from)?;
+    let connection = site.database(target)?.open_recovered().map_err(SiteError::from)?;
     let counter = stamp::change_counter(&connection).map_err(SiteError::from)?;
     let ours = ledger::rows(&connection)?.iter().filter(|row| row.run == work.run).count();
     let expected = base.wrapping_add(u32::try_from(ours).unwrap_or(u32::MAX));
@@ -84,8 +84,18 @@ pub(crate) fn foreign(target: &str, what: String) -> StepError {
 
 /// Returns whether the ledger says that this step's transaction is in.
 pub(crate) fn is_in(site: &Site, target: &str, work: &Work<'_>) -> Result<bool, StepError> {
-    let connection = site.database(target)?.open_read().map_err(SiteError::from)?;
+    let connection = site.database(target)?.open_recovered().map_err(SiteError::from)?;
     Ok(ledger::has(&connection, work.run, work.step)?)
+}
+
+/// Looks where this step's transaction stands, and leaves one that died half way as it is.
+pub(crate) fn standing(site: &Site, target: &str, work: &Work<'_>) -> Result<Condition, StepError> {
+    let connection = match site.database(target)?.open_read() {
+        Err(OpenError::HalfDone { .. }) => return Ok(Condition::Partial),
+        other => other.map_err(SiteError::from)?,
+    };
+    let is_in = ledger::has(&connection, work.run, work.step)?;
+    Ok(if is_in { Condition::applied() } else { Condition::Pending })
 }
 
 /// Returns the row that says so, for the step's own transaction.

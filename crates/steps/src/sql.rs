@@ -1,6 +1,6 @@
 //! `sql`: runs a script of the playbook in one transaction, together with the row that says it is in.
 
-use crate::database::{guard, is_in, ledger_row};
+use crate::database::{guard, is_in, ledger_row, standing};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -132,7 +132,7 @@ impl Step for Sql {
     }
 
     fn check(&self, site: &Site, work: &Work<'_>) -> Result<Condition, StepError> {
-        if is_in(site, &self.target, work)? { Ok(Condition::applied()) } else { Ok(Condition::Pending) }
+        standing(site, &self.target, work)
     }
 
     fn prepare(&self, site: &Site, work: &Work<'_>) -> Result<(), StepError> {

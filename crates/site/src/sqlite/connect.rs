@@ -178,6 +178,18 @@ impl Database {
         open().map_err(|source| refusal(&path, source))
     }
 
+    /// Opens it for looking, as [`Database::open_read`] does; a half-done transaction of a killed program, which a look
+    /// that cannot write cannot see past, is rolled back first, as every SQLite program that opens the file would.
+    pub fn open_recovered(&self) -> Result<Connection, OpenError> {
+        match self.open_read() {
+            Err(OpenError::HalfDone { .. }) => {
+                drop(self.open_write()?);
+                self.open_read()
+            }
+            other => other,
+        }
+    }
+
     /// Opens it for changes. A half-done transaction of a killed program is rolled back or taken in here, as every
     /// SQLite program would. `foreign_keys` is off and `synchronous` is FULL: what is committed survives a power cut.
     pub fn open_write(&self) -> Result<Connection, OpenError> {
