@@ -1,6 +1,7 @@
 //! `backup`: copies a database for the way back, proves the copy, and takes the database for ourselves.
 
 use crate::database::{Manifest, foreign, guard, journal_mode};
+use crate::trial::remove;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use switchback_engine::registry::Compiled;
@@ -10,7 +11,7 @@ use switchback_model::decode::Spanned;
 use switchback_model::plan::{Access, Reversal, Touch};
 use switchback_model::record;
 use switchback_model::words;
-use switchback_site::sqlite::{FileTraits, JournalMode, backup, restore, stamp, take};
+use switchback_site::sqlite::{FileTraits, JournalMode, backup, partial_of, restore, stamp, take};
 use switchback_site::{Site, SiteError};
 
 /// Bytes that a verified backup moves in a millisecond, by a rule of thumb: a slow disk.
@@ -133,6 +134,7 @@ impl Step for Backup {
     fn undo(&self, site: &Site, before: &BackupBefore, work: &Work<'_>) -> Result<(), StepError> {
         let database = site.database(&self.target)?;
         let Some(manifest) = Manifest::read(work.dir, &self.target)? else {
+            remove(&partial_of(&work.dir.backup_of(&self.target)))?;
             if journal_mode(&database)? != before.journal_mode {
                 site.set_journal_mode(&self.target, before.journal_mode, work.tell)?;
             }

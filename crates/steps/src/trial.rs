@@ -10,7 +10,7 @@ use switchback_engine::{Condition, Overlay, Preview, Step, StepError, Work};
 use switchback_model::plan::{Access, Reversal, Touch};
 use switchback_model::words;
 use switchback_site::Site;
-use switchback_site::sqlite::backup;
+use switchback_site::sqlite::{backup, partial_of};
 
 /// The step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -84,12 +84,13 @@ impl Step for Trial {
     }
 
     fn undo(&self, _site: &Site, (): &(), work: &Work<'_>) -> Result<(), StepError> {
+        remove(&partial_of(&self.copy(work)))?;
         remove(&self.copy(work))?;
         remove(&self.proof(work))
     }
 }
 
-fn remove(path: &std::path::Path) -> Result<(), StepError> {
+pub(crate) fn remove(path: &std::path::Path) -> Result<(), StepError> {
     match std::fs::remove_file(path) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
             Err(StepError::failed(format!("remove {}: {e}", path.display())))

@@ -128,7 +128,7 @@ pub fn backup(source: &Database, dest: &Path, tell: &Tell) -> Result<BackupRepor
     if std::fs::symlink_metadata(dest).is_ok() {
         return repeat(&path, &connection, dest, tell);
     }
-    let partial = side_file(dest, ".partial");
+    let partial = partial_of(dest);
     let report = make(&path, connection, &partial, tell).and_then(|report| {
         tell.point("sqlite.backup.rename")?;
         std::fs::rename(&partial, dest).map_err(|source| io(dest, source))?;
@@ -142,6 +142,11 @@ pub fn backup(source: &Database, dest: &Path, tell: &Tell) -> Result<BackupRepor
         let _ = std::fs::remove_file(&partial);
     }
     report
+}
+
+/// Names the copy in the making, which a life that was cut leaves behind.
+pub fn partial_of(dest: &Path) -> PathBuf {
+    side_file(dest, ".partial")
 }
 
 /// Makes a copy of `source` to try things on: the same as [`backup`].

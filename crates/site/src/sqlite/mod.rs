@@ -35,7 +35,7 @@ pub mod script;
 pub mod stamp;
 pub mod traits;
 
-pub use backup::{BackupError, BackupReport, backup, read_backup, scratch_copy};
+pub use backup::{BackupError, BackupReport, backup, partial_of, read_backup, scratch_copy};
 pub use compare::{CompareError, Comparison, RowDifference, compare_tables};
 pub use connect::{Database, OpenError, open_immutable};
 pub use exclusive::{Exclusive, ExclusiveError, JournalMode, set_journal_mode, take};
