@@ -1,12 +1,12 @@
 //! `sweep`: takes our rows out of a database and gives it back, before the application sees it. Only the planner puts
 //! it in, as the last step of `prove`.
 
-use crate::database::{Manifest, foreign, journal_mode};
+use crate::database::{Manifest, foreign, guard, journal_mode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use switchback_engine::{Condition, Overlay, Preview, Step, StepError, Work};
 use switchback_model::plan::{Access, Reversal, Touch};
-use switchback_site::sqlite::{Fingerprint, JournalMode, ledger, stamp, take};
+use switchback_site::sqlite::{Fingerprint, JournalMode, OpenError, ledger, stamp, take};
 use switchback_site::{Site, SiteError};
 
 /// The step.
@@ -20,9 +20,21 @@ pub struct Sweep {
 impl Sweep {
     /// Returns what the database holds, whatever its journal mode.
     fn content(&self, site: &Site, work: &Work<'_>) -> Result<Fingerprint, StepError> {
+        drop(site.database(&self.target)?.open_recovered().map_err(SiteError::from)?);
         let mut content = site.database_fingerprint(&self.target, work.tell)?;
         content.pragmas.remove("journal_mode");
         Ok(content)
+    }
+
+    /// Makes sure that nobody else wrote since the proof. Our own commit, of a life that was cut behind it, counts as one
+    /// of others until the content shows whose it was.
+    fn refuse_foreign(&self, site: &Site, before: &Fingerprint, work: &Work<'_>) -> Result<(), StepError> {
+        let Err(error) = guard(site, &self.target, work) else { return Ok(()) };
+        if !matches!(error, StepError::Conflict(_)) {
+            return Err(error);
+        }
+        let now = self.content(site, work)?;
+        if now == *before { Ok(()) } else { Err(error.details(before.differences(&now))) }
     }
 
     fn wanted_mode(&self, work: &Work<'_>) -> Result<Option<JournalMode>, StepError> {
@@ -56,7 +68,10 @@ impl Step for Sweep {
 
     fn check(&self, site: &Site, work: &Work<'_>) -> Result<Condition, StepError> {
         let database = site.database(&self.target)?;
-        let rows = ledger::rows(&database.open_read().map_err(SiteError::from)?)?;
+        let rows = match database.open_read() {
+            Err(OpenError::HalfDone { .. }) => return Ok(Condition::Partial),
+            other => ledger::rows(&other.map_err(SiteError::from)?)?,
+        };
         let wanted = self.wanted_mode(work)?;
         let given_back = match wanted {
             Some(mode) => journal_mode(&database)? == mode,
@@ -69,10 +84,15 @@ impl Step for Sweep {
     }
 
     fn prepare(&self, site: &Site, work: &Work<'_>) -> Result<Fingerprint, StepError> {
+        guard(site, &self.target, work)?;
         self.content(site, work)
     }
 
-    fn apply(&self, site: &Site, _before: &Fingerprint, work: &Work<'_>) -> Result<Value, StepError> {
+    fn apply(&self, site: &Site, before: &Fingerprint, work: &Work<'_>) -> Result<Value, StepError> {
+        if self.check(site, work)?.is_applied() {
+            return Ok(Value::Null);
+        }
+        self.refuse_foreign(site, before, work)?;
         let database = site.database(&self.target)?;
         let mut exclusive = take(&database, work.tell)?;
         ledger::sweep(exclusive.connection(), work.run, work.tell)?;
