@@ -1,1 +1,86 @@
-//! See CONTRIBUTING.md.
+//! The laws of a step, for every kind: looking changes nothing; what is said is true; from every cut there is a way back
+//! and a way on; twice is once; steps are plain data; foreign work is left alone; a full disk loses nothing.
+//!
+//! A new kind brings a fixture (`kinds/`) and a line below; `every_kind_has_a_fixture` asks for both.
+
+#![allow(clippy::unwrap_used)]
+
+mod bench;
+mod fixture;
+mod golden;
+mod kinds;
+mod laws;
+
+use std::collections::BTreeSet;
+use switchback_steps::{own_steps, registry};
+
+/// Puts every fixture under every law, a test each.
+macro_rules! fixtures {
+    ($($name:ident: $fixture:expr),+ $(,)?) => {
+        $(mod $name {
+            use super::*;
+            #[test]
+            fn looks_without_touching() { laws::look_without_touching(&$fixture) }
+            #[test]
+            fn tells_the_truth() { laws::tell_the_truth(&$fixture) }
+            #[test]
+            fn leads_back_from_every_cut() { laws::lead_back_from_every_cut(&$fixture) }
+            #[test]
+            fn leads_back_when_the_way_back_is_cut() { laws::lead_back_when_the_way_back_is_cut(&$fixture) }
+            #[test]
+            fn goes_on_from_every_cut() { laws::go_on_from_every_cut(&$fixture) }
+            #[test]
+            fn goes_on_through_many_lives() { laws::go_on_through_many_lives(&$fixture) }
+            #[test]
+            fn does_nothing_twice() { laws::do_nothing_twice(&$fixture) }
+            #[test]
+            fn survives_as_text() { golden::survive_as_text(&$fixture) }
+            #[test]
+            fn reads_its_golden_copy() { golden::read_the_golden_copy(&$fixture) }
+            #[test]
+            fn leaves_foreign_work_alone() { laws::leave_foreign_work_alone(&$fixture) }
+            #[test]
+            fn survives_a_full_disk() { laws::survive_a_full_disk(&$fixture) }
+        })+
+
+        fn fixtures() -> Vec<fixture::Fixture> {
+            vec![$($fixture),+]
+        }
+    };
+}
+
+fixtures! {
+    file_replace: kinds::file::replaced(),
+    file_new: kinds::file::new(),
+    file_absent: kinds::file::absent(),
+    file_symlink: kinds::file::symlink_to_it(),
+    file_mode: kinds::file::mode(),
+    backup: kinds::backup::backup(),
+    backup_wal: kinds::backup::wal(),
+    trial: kinds::backup::trial(),
+    sweep: kinds::backup::sweep(),
+    sql: kinds::sql::sql(),
+    alter_in_place: kinds::sql::in_place(),
+    alter_rebuild: kinds::sql::rebuild(),
+    alter_middle: kinds::sql::rename_and_add_in_the_middle(),
+}
+
+#[test]
+fn every_kind_has_a_fixture() {
+    let covered: BTreeSet<_> = fixtures().iter().map(|fixture| fixture.kind).collect();
+    let own = own_steps();
+    let own = [own.backup, own.trial, own.sweep].map(|make| make("db").kind());
+    let kinds = registry();
+    let known: BTreeSet<_> = kinds.kinds().map(|kind| kind.name).chain(own).collect();
+    assert_eq!(
+        known.difference(&covered).collect::<Vec<_>>(),
+        Vec::<&&str>::new(),
+        "kinds without a fixture"
+    );
+}
+
+#[test]
+fn every_fixture_has_its_own_name() {
+    let names: BTreeSet<_> = fixtures().iter().map(|fixture| fixture.name).collect();
+    assert_eq!(names.len(), fixtures().len());
+}
