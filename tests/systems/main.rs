@@ -1,1 +1,6 @@
-//! See CONTRIBUTING.md.
+//! Each shipped playbook end to end on its lab, through the real binary. Every row of docs/duplistatus.md names a test
+//! of this suite that fails when its guard is taken away.
+#![allow(clippy::unwrap_used)]
+
+mod refused;
+mod support;
