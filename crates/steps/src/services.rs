@@ -10,6 +10,8 @@ use switchback_site::{Site, Tell, Unit};
 
 /// How long a service has to answer as itself after a start, unless the playbook says otherwise.
 pub(crate) const READY_MS: u64 = 120_000;
+/// How long a service may be seen stopped before that is believed: some fork and let the first process go.
+const GONE: Duration = Duration::from_secs(2);
 /// How long a person is given to do what a step asks: a night.
 pub(crate) const PERSON_MS: u64 = 12 * 3_600_000;
 const PAUSE: Duration = Duration::from_millis(100);
@@ -75,11 +77,32 @@ impl<'a> Known<'a> {
         })
     }
 
-    /// Waits until this release answers as itself.
+    /// Waits until this release answers as itself: for as long as its probe says (`within`), else for `patience_ms`.
+    /// A service that has ended meanwhile will not answer any more, so that is an end as well.
     pub fn wait_ready(&self, which: Which, patience_ms: u64, tell: &Tell) -> Result<(), StepError> {
         let Some(probe) = self.probe(which) else { return Ok(()) };
-        let probe = Probe { within_ms: patience_ms, ..probe.clone() };
-        crate::check::verdict(&probe, self.site.judge(&probe, tell)).map(drop).map_err(|error| match error {
+        let patience_ms = if probe.within_ms > 0 { probe.within_ms } else { patience_ms };
+        let (mut gone, mut last) = (None::<Instant>, None);
+        let doing = format!("waiting until {}", probe.describe());
+        poll(&doing, patience_ms, tell, &mut || {
+            let judged = self.site.judge_once(probe, tell);
+            let ready = matches!(&judged, Ok(judgement) if judgement.holds);
+            last = Some(judged);
+            match self.state()? {
+                _ if ready => Ok(true),
+                State::Stopped if gone.get_or_insert_with(Instant::now).elapsed() >= GONE => Err(
+                    StepError::failed(format!("start {}: the {which} release ended by itself", self.name))
+                        .help(format!("{} has what it said", self.site.logs().display())),
+                ),
+                State::Stopped => Ok(false),
+                _ => {
+                    gone = None;
+                    Ok(false)
+                }
+            }
+        })?;
+        let Some(judged) = last else { return Ok(()) };
+        crate::check::verdict(probe, judged).map(drop).map_err(|error| match error {
             StepError::Failed(mut trouble) => {
                 trouble.message = format!(
                     "start {}: the {which} release does not answer as itself: {}",
