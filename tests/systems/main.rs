@@ -3,4 +3,5 @@
 #![allow(clippy::unwrap_used)]
 
 mod refused;
+mod services;
 mod support;
