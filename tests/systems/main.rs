@@ -2,6 +2,7 @@
 //! of this suite that fails when its guard is taken away.
 #![allow(clippy::unwrap_used)]
 
+mod held;
 mod refused;
 mod services;
 mod support;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 use switchback_labs::duplistatus::{Fault, LabOptions, LabSize, build};
 use switchback_site::Tell;
@@ -30,6 +30,14 @@ pub struct Ran {
 }
 
 impl Ran {
+    pub fn of(output: &Output) -> Ran {
+        Ran {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
     /// Returns everything that was said.
     pub fn said(&self) -> String {
         format!("{}{}", self.out, self.err)
@@ -250,6 +258,12 @@ impl Site {
         self.service().state().unwrap().to_string()
     }
 
+    /// Whether the new release answers as itself.
+    pub fn is_new(&self) -> bool {
+        let url = Url::parse(&format!("http://127.0.0.1:{}/api/servers", self.port)).unwrap();
+        http::get(&url, &[], Duration::from_secs(10)).is_ok_and(|response| response.status == 200)
+    }
+
     /// The number of the process that the service runs as.
     pub fn pid(&self) -> i32 {
         let text = std::fs::read_to_string(self.state().join("services/app.service")).unwrap();
@@ -303,12 +317,7 @@ pub fn kill(pid: i32) {
 }
 
 pub fn ran(command: &mut Command) -> Ran {
-    let output = command.output().unwrap();
-    Ran {
-        code: output.status.code().unwrap_or(-1),
-        out: String::from_utf8_lossy(&output.stdout).into_owned(),
-        err: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    Ran::of(&command.output().unwrap())
 }
 
 fn launch(version: &str, database: &Path, port: u16, more: &[&str]) -> Launch {
