@@ -233,6 +233,12 @@ fn open_site(
     Ok(if rehearsal { site.for_rehearsal() } else { site })
 }
 
+/// Looks whether a process has a run on this site now. A mark without a lock is that of a run whose process is gone.
+pub fn refuse_taken(site: &Site) -> Result<(), SessionError> {
+    // Without a mark nobody is disturbed by a lock that is held for a moment only to look.
+    if site.open_runs().is_empty() { Ok(()) } else { take_folders(site).map(drop) }
+}
+
 fn take_folders(site: &Site) -> Result<Vec<FolderLock>, SessionError> {
     let mut locks = Vec::new();
     for folder in site.folders() {

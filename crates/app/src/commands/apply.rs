@@ -24,8 +24,9 @@ pub fn run(
 ) -> Result<u8, Complaint> {
     let context = Context::load(global)?;
     context.say_verbose(output, global.verbose);
-    refuse_open_run(&context)?;
     let site = context.site()?;
+    switchback_engine::session::refuse_taken(&site)?;
+    refuse_open_run(&context)?;
     let (plan, reviewed) = match find_plan(&context, file, &site, output)? {
         Found::Plan(plan, reviewed) => (plan, reviewed),
         Found::Nothing(code) => return Ok(code),
