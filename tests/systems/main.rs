@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod held;
+mod locks;
 mod refused;
 mod services;
 mod support;
