@@ -2,8 +2,10 @@
 //! of this suite that fails when its guard is taken away.
 #![allow(clippy::unwrap_used)]
 
+mod drift;
 mod held;
 mod locks;
 mod refused;
 mod services;
 mod support;
+mod versions;
