@@ -1,1 +1,14 @@
-//! See CONTRIBUTING.md.
+//! The crash suite: wherever a run is cut, killed or told to stop, `resume` and `rollback` lead to one of two states,
+//! and never to a person.
+#![allow(clippy::unwrap_used)]
+
+mod alone;
+mod cuts;
+#[path = "../support/ends.rs"]
+mod ends;
+mod kill_points;
+#[path = "../support/lab.rs"]
+mod lab;
+#[path = "../support/program.rs"]
+mod program;
+mod script;
