@@ -18,10 +18,10 @@ use switchback_model::compile::Files;
 use switchback_model::diagnostic::Source;
 use switchback_model::plan::Plan;
 use switchback_model::record::{Outcome, Record, Turn};
-use switchback_model::run::{RunState, StepState};
+use switchback_model::run::RunState;
 use switchback_model::site_file::SiteFile;
 use switchback_site::service::{Launch, ProcessSpec, Service, ServiceSpec, Which};
-use switchback_site::{Failure, Faults, Halt, Site, SiteDirs, Tell};
+use switchback_site::{Faults, Site, SiteDirs, Tell};
 
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_switchback");
@@ -149,21 +149,14 @@ pub fn live(plan: &Plan, state: &StateDir, verb: Verb, tell: Tell) -> Ended {
 
 fn moved(session: &mut Session, verb: Verb, tell: Tell) -> Result<Ended, RunError> {
     let accepted = LOSSES.map(str::to_owned).to_vec();
-    let mark = session.marker();
     let mut runner = session.begin(accepted, Bus::default(), tell, false)?;
-    if let Err(error) = runner.mark(&mark) {
-        if error.halt() == Some(Halt::Cut) {
-            return Ok(Ended::Cut);
-        }
-        if runner.state().steps.iter().all(|step| *step == StepState::Waiting) {
-            runner.note(Record::RunEnded { outcome: Outcome::RolledBack })?;
-            return Ok(Ended::With(Outcome::RolledBack));
-        }
-    }
     if verb == Verb::Back && runner.state().turn.is_none() {
         runner.note(Record::RollbackStarted { turn: Turn::Asked { losing: Vec::new() } })?;
     }
-    runner.run().map(Ended::With)
+    match runner.run() {
+        Err(RunError::Mark(_)) => Ok(Ended::With(Outcome::RolledBack)),
+        other => other.map(Ended::With),
+    }
 }
 
 /// A child of this process holds a copy of every descriptor, locks included, until its exec: then a lock is asked again.
