@@ -11,10 +11,12 @@ use switchback_model::diagnostic::Diagnostic;
 use switchback_model::plan::{Access, Reversal, Touch};
 use switchback_model::record;
 use switchback_model::target::{Request, TargetDef};
-use switchback_site::{Failure, Halt, Site, Tell};
+use switchback_site::{Failure, Halt, Site, SiteError, Tell};
 
 /// How long an endpoint may take to reach the wanted mode.
 const PATIENCE_MS: u64 = 60_000;
+/// How long an endpoint that does not say its mode is asked again.
+const ANSWER_MS: u64 = 1_000;
 
 record! {
     /// Enters or leaves the maintenance mode that the target describes.
@@ -90,24 +92,29 @@ impl Maintenance {
         }
     }
 
+    /// Asks again when the endpoint does not say: one lost answer is no news about its mode.
+    fn is_on_by_all_means(&self, site: &Site, tell: &Tell) -> Result<Option<bool>, StepError> {
+        let mut is_on = None;
+        poll("asking again", ANSWER_MS, tell, &mut || {
+            is_on = self.is_on(site, tell)?;
+            Ok(is_on.is_some())
+        })?;
+        Ok(is_on)
+    }
+
     /// Asks for the mode and waits for it. The reply proves nothing: it may be lost although the wish was heard, and a
-    /// refusal may mean that it is so already.
+    /// refusal may mean that it is so already. A wish that was perhaps not heard is said again.
     fn switch(&self, on: bool, site: &Site, work: &Work<'_>) -> Result<(), StepError> {
-        if self.is_on(site, work.tell)? == Some(on) {
-            return Ok(());
-        }
-        let maintenance = site.maintenance(&self.target)?;
-        let Request { method, url } = if on { &maintenance.enter } else { &maintenance.leave };
-        let replied = site.send(method, url, work.tell);
-        if let Err(error) = &replied
-            && error.halt() == Some(Halt::Cut)
-        {
-            return Err(StepError::Cut);
-        }
+        let mut replied = self.wish(on, site, work)?;
         let doing =
             format!("waiting until {} {} maintenance", self.target, if on { "enters" } else { "leaves" });
-        let reached =
-            poll(&doing, self.within_ms, work.tell, &mut || Ok(self.is_on(site, work.tell)? == Some(on)))?;
+        let reached = poll(&doing, self.within_ms, work.tell, &mut || {
+            let is_on = self.is_on(site, work.tell)?;
+            if replied.is_err() && is_on == Some(!on) {
+                replied = self.wish(on, site, work)?;
+            }
+            Ok(is_on == Some(on))
+        })?;
         if reached {
             return Ok(());
         }
@@ -116,6 +123,16 @@ impl Maintenance {
             Err(error) => format!("cannot {error}"),
         };
         Err(StepError::failed(format!("{doing}: it is not so ({reply})")))
+    }
+
+    /// Sends the request, and returns its reply; only a cut is an error here.
+    fn wish(&self, on: bool, site: &Site, work: &Work<'_>) -> Result<Result<u16, SiteError>, StepError> {
+        let maintenance = site.maintenance(&self.target)?;
+        let Request { method, url } = if on { &maintenance.enter } else { &maintenance.leave };
+        match site.send(method, url, work.tell) {
+            Err(error) if error.halt() == Some(Halt::Cut) => Err(StepError::Cut),
+            replied => Ok(replied),
+        }
     }
 }
 
@@ -144,23 +161,26 @@ impl Step for Maintenance {
     }
 
     fn check(&self, site: &Site, work: &Work<'_>) -> Result<Condition, StepError> {
-        let there = self.is_on(site, work.tell)? == Some(self.on);
+        let there = self.is_on_by_all_means(site, work.tell)? == Some(self.on);
         Ok(if there { Condition::applied() } else { Condition::Pending })
     }
 
     fn prepare(&self, site: &Site, work: &Work<'_>) -> Result<MaintenanceBefore, StepError> {
-        Ok(MaintenanceBefore { was_on: self.is_on(site, work.tell)? })
+        Ok(MaintenanceBefore { was_on: self.is_on_by_all_means(site, work.tell)? })
     }
 
     fn apply(&self, site: &Site, _before: &MaintenanceBefore, work: &Work<'_>) -> Result<Value, StepError> {
-        self.switch(self.on, site, work)?;
+        if self.is_on_by_all_means(site, work.tell)? != Some(self.on) {
+            self.switch(self.on, site, work)?;
+        }
         Ok(json!({}))
     }
 
     fn undo(&self, site: &Site, before: &MaintenanceBefore, work: &Work<'_>) -> Result<(), StepError> {
         match before.was_on {
             Some(was_on) if was_on == self.on => Ok(()),
-            // An endpoint that did not say was most likely as this step did not want it: it began the step.
+            // An endpoint that did not say was most likely as this step did not want it: it began the step. The wish is
+            // sent even where it seems fulfilled, since one of ours that was heard may only not have taken hold yet.
             _ => self.switch(!self.on, site, work),
         }
     }
