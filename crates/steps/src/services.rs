@@ -1,7 +1,7 @@
 //! What `start`, `stop` and `restart` share: who runs, who answers, and who is in the stores.
 
 use std::time::{Duration, Instant};
-use switchback_engine::StepError;
+use switchback_engine::{StepError, Work};
 use switchback_model::probe::Probe;
 use switchback_model::target::TargetDef;
 use switchback_site::service::{State, Which};
@@ -50,6 +50,26 @@ impl<'a> Known<'a> {
     pub fn answers(&self, which: Which, tell: &Tell) -> Option<bool> {
         let probe = self.probe(which)?;
         Some(matches!(self.site.judge_once(probe, tell), Ok(judgement) if judgement.holds))
+    }
+
+    /// Which release runs, as far as the service itself or a probe can tell.
+    pub fn release(&self, tell: &Tell) -> Result<Option<Which>, StepError> {
+        Ok(match self.state()? {
+            State::Stopped => None,
+            State::Running(Some(which)) => Some(which),
+            State::Running(None) | State::Unknown(_) => {
+                [Which::New, Which::Old].into_iter().find(|which| self.answers(*which, tell) == Some(true))
+            }
+        })
+    }
+
+    /// Refuses when a release runs that neither ran before nor was started by this run.
+    pub fn refuse_foreign(&self, foreign: Which, work: &Work<'_>) -> Result<(), StepError> {
+        if work.losing_writes || self.release(work.tell)? != Some(foreign) {
+            return Ok(());
+        }
+        Err(StepError::conflict(format!("{} runs in its {foreign} release: somebody started it", self.name))
+            .help("find out who started it, and what it has written; stop it, and try again"))
     }
 
     /// Whoever has a store open, a line each.

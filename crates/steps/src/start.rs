@@ -109,6 +109,7 @@ impl Step for Start {
 
     fn undo(&self, site: &Site, (): &(), work: &Work<'_>) -> Result<(), StepError> {
         let known = Known::of(site, &self.service)?;
+        known.refuse_foreign(Which::Old, work)?;
         if let Outcome::Person(instruction) = site.service(&self.service)?.stop(work.tell)? {
             known.poll(&instruction, PERSON_MS, work.tell, || known.is_stopped(work.tell))?;
         }

@@ -101,8 +101,11 @@ impl Step for Stop {
         Ok(StopBefore { was })
     }
 
-    fn apply(&self, site: &Site, _before: &StopBefore, work: &Work<'_>) -> Result<Value, StepError> {
+    fn apply(&self, site: &Site, before: &StopBefore, work: &Work<'_>) -> Result<Value, StepError> {
         let known = Known::of(site, &self.service)?;
+        if let Some(was) = before.was {
+            known.refuse_foreign(other(was), work)?;
+        }
         if let Outcome::Person(instruction) = site.service(&self.service)?.stop(work.tell)? {
             known.poll(&instruction, PERSON_MS, work.tell, || known.is_stopped(work.tell))?;
         }
@@ -121,6 +124,7 @@ impl Step for Stop {
     fn undo(&self, site: &Site, before: &StopBefore, work: &Work<'_>) -> Result<(), StepError> {
         let known = Known::of(site, &self.service)?;
         let Some(was) = before.was else { return Ok(()) };
+        known.refuse_foreign(other(was), work)?;
         match known.state()? {
             State::Running(_) => {}
             _ => match site.service(&self.service)?.start(was, work.tell)? {
@@ -142,5 +146,12 @@ impl Step for Stop {
 
     fn not_rehearsed(&self, _site: &Site) -> Option<String> {
         Some(format!("{} stays as it is", self.service))
+    }
+}
+
+fn other(which: Which) -> Which {
+    match which {
+        Which::Old => Which::New,
+        Which::New => Which::Old,
     }
 }
