@@ -12,7 +12,7 @@ use switchback_model::plan::{Access, Reversal, Touch};
 use switchback_model::record;
 use switchback_model::words;
 use switchback_site::sqlite::{FileTraits, JournalMode, backup, partial_of, restore, stamp, take};
-use switchback_site::{Site, SiteError};
+use switchback_site::{Failure, Site, SiteError};
 
 /// Bytes that a verified backup moves in a millisecond, by a rule of thumb: a slow disk.
 pub(crate) const BYTES_A_MS: u64 = 50_000;
@@ -133,19 +133,27 @@ impl Step for Backup {
 
     fn undo(&self, site: &Site, before: &BackupBefore, work: &Work<'_>) -> Result<(), StepError> {
         let database = site.database(&self.target)?;
-        let Some(manifest) = Manifest::read(work.dir, &self.target)? else {
+        // Until the database was taken nothing of ours is in it: what is not as before is somebody else's work.
+        let taken = Manifest::read(work.dir, &self.target)?.filter(|manifest| manifest.counter.is_some());
+        let Some(manifest) = taken else {
             remove(&partial_of(&work.dir.backup_of(&self.target)))?;
+            drop(database.open_recovered().map_err(SiteError::from)?);
             if journal_mode(&database)? != before.journal_mode {
                 site.set_journal_mode(&self.target, before.journal_mode, work.tell)?;
             }
             return Ok(());
         };
         let expected = &manifest.report.fingerprint;
-        // A database that is as it was needs nothing, whoever made it so; anything else must be our doing.
-        if site.database_fingerprint(&self.target, work.tell).is_ok_and(|now| now == *expected) {
-            return Ok(());
+        // A database that is as it was is so whoever made it so; anything else must be our doing.
+        let as_it_was = match site.database_fingerprint(&self.target, work.tell) {
+            Ok(now) => now == *expected,
+            Err(error) if error.halt().is_some() => return Err(error.into()),
+            Err(_) => false,
+        };
+        if !as_it_was {
+            guard(site, &self.target, work)?;
         }
-        guard(site, &self.target, work)?;
+        // Where it is as it was, this makes durable and tidies away what a restore that was cut off has left.
         let copy = work.dir.backup_of(&self.target);
         restore(&copy, &database, expected, Some(&manifest.report.traits), work.tell)?;
         let now = site.database_fingerprint(&self.target, work.tell)?;
