@@ -220,9 +220,7 @@ impl<'a> Runner<'a> {
             step: &self.ids[step],
             now: self.started_at.get(&step).map_or("", String::as_str),
             dir: self.dir,
-            // Past the commit point the way back was asked for by somebody who saw what it loses, or nothing was written.
-            losing_writes: self.state.losing_writes
-                || (self.state.turn.is_some() && self.state.committed.is_some()),
+            losing_writes: self.state.may_lose_writes(),
         }
     }
 
@@ -312,8 +310,10 @@ impl<'a> Runner<'a> {
 
     fn fingerprints(&self) -> Result<BTreeMap<String, Value>, switchback_site::SiteError> {
         let mut stores = BTreeMap::new();
-        for target in self.site.stores() {
-            stores.insert(target.to_owned(), self.site.fingerprint(target, &self.tell)?);
+        for (name, def) in self.site.targets() {
+            if def.path().is_some() {
+                stores.insert(name.clone(), self.site.fingerprint(name, &self.tell)?);
+            }
         }
         Ok(stores)
     }

@@ -115,7 +115,7 @@ pub enum Record {
     },
     /// Everything before `thaw` stands and is proven. From here on writers may come in.
     CommitPassed {
-        /// Fingerprint of every store at this moment.
+        /// Fingerprint of every database and file at this moment.
         stores: BTreeMap<String, Value>,
     },
     /// A step failed past the commit point, and a person decides.

@@ -92,7 +92,7 @@ pub struct RunState {
     pub accepted: Vec<String>,
     /// Whether the targets are scratch copies.
     pub rehearsal: bool,
-    /// Whether a restore may go over what others have written.
+    /// Whether a person gave up what others have written, after the way back met it.
     pub losing_writes: bool,
 }
 
@@ -248,6 +248,14 @@ impl RunState {
     /// Returns whether the run still has to be taken to an end.
     pub fn is_open(&self) -> bool {
         !self.run.is_empty() && self.ended.is_none()
+    }
+
+    /// Returns whether the way back may go over what others have written: only when somebody was shown what that is.
+    ///
+    /// A run that turned round because nothing was written is not among them: its service ran on for a moment after
+    /// that was seen.
+    pub fn may_lose_writes(&self) -> bool {
+        self.losing_writes || matches!(&self.turn, Some(Turn::Asked { losing }) if !losing.is_empty())
     }
 
     /// Returns the first step that failed and was not accepted, with its trouble.

@@ -6,6 +6,7 @@ use crate::cli::Global;
 use crate::complaint::{Complaint, exit};
 use crate::context::state_dir;
 use crate::output::Output;
+use serde_json::Value;
 use switchback_engine::session::Session;
 use switchback_model::record::{Outcome, Record, Turn};
 use switchback_model::run::RunState;
@@ -61,10 +62,11 @@ pub fn run(global: &Global, yes: bool, losing_writes: bool, output: &Output) -> 
         }
     }
     let turned = folded.turn.clone();
-    carry_out(&mut session, Vec::new(), false, global.verbose, output, |runner| match turned {
-        None => runner.note(Record::RollbackStarted { turn: Turn::Asked { losing } }),
-        Some(_) if losing_writes => runner.note(Record::WritesGivenUp),
-        Some(_) => Ok(()),
+    carry_out(&mut session, Vec::new(), false, global.verbose, output, |runner| {
+        if turned.is_none() {
+            runner.note(Record::RollbackStarted { turn: Turn::Asked { losing } })?;
+        }
+        if losing_writes { runner.note(Record::WritesGivenUp) } else { Ok(()) }
     })
     .map(|code| if code == exit::ROLLED_BACK || code == exit::SITE { exit::DONE } else { code })
 }
@@ -74,18 +76,26 @@ fn yes_asked(_yes: bool, output: &Output) -> Result<bool, Complaint> {
     Ok(output.ask("lose it and go back?").unwrap_or(false))
 }
 
-/// Lists what differs between the stores now and at the commit point.
+/// Lists what differs between databases and files now and at the commit point.
 fn written_since(session: &Session, state: &RunState) -> Vec<String> {
     let mut lines = Vec::new();
     for (store, then) in state.committed.iter().flatten() {
-        let Ok(then) = serde_json::from_value::<Fingerprint>(then.clone()) else { continue };
-        match session.site.database_fingerprint(store, &Tell::quiet()) {
-            // `differences` speaks of *here* and *there*: the store as it is now, and as it was.
+        match session.site.fingerprint(store, &Tell::quiet()) {
+            Ok(now) if now == *then => {}
             Ok(now) => {
-                lines.extend(now.differences(&then).into_iter().map(|line| format!("{store}: {line}")))
+                lines.extend(differences(&now, then).into_iter().map(|line| format!("{store}: {line}")))
             }
             Err(error) => lines.push(format!("{store}: cannot be seen: {error}")),
         }
     }
     lines
+}
+
+/// Speaks of *here* and *there*: as it is now, and as it was.
+fn differences(now: &Value, then: &Value) -> Vec<String> {
+    let database = |value: &Value| serde_json::from_value::<Fingerprint>(value.clone());
+    match (database(now), database(then)) {
+        (Ok(now), Ok(then)) => now.differences(&then),
+        _ => vec!["it was changed".to_owned()],
+    }
 }
