@@ -77,6 +77,11 @@ pub fn detect(questions: &[Question], site: &Site, tell: &Tell) -> Result<Instal
     for question in questions {
         let asked = &question.says;
         let answer = match site.ask(&question.ask, tell) {
+            Ok(answer) if answer.is_several() => {
+                evidence.push(format!("{asked}: several answers"));
+                blocked.push((format!("{asked}: several answers, and only one can be right"), None));
+                continue;
+            }
             Ok(answer) => answer.scalar(),
             Err(error) if question.may_be_silent => {
                 evidence.push(format!("{asked}: no answer ({error})"));

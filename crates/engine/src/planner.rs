@@ -324,17 +324,24 @@ fn losses(
                 id,
                 says: loss.says.clone(),
                 rows: None,
+                more: 0,
+                digest: None,
                 unmeasured: loss.unmeasured.clone(),
             });
             continue;
         };
         match site.ask(&probe.ask, tell) {
-            Ok(answer) => losses.push(PlannedLoss {
-                id,
-                says: loss.says.clone(),
-                rows: Some(answer.lines()),
-                unmeasured: None,
-            }),
+            Ok(answer) => {
+                let (rows, more) = answer.page();
+                losses.push(PlannedLoss {
+                    id,
+                    says: loss.says.clone(),
+                    rows: Some(rows),
+                    more,
+                    digest: Some(answer.digest()),
+                    unmeasured: None,
+                });
+            }
             Err(error) => {
                 refusals.push(Refusal::new("D005", format!("cannot measure the loss `{id}`: {error}")))
             }

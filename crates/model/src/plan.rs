@@ -152,8 +152,14 @@ pub struct PlannedLoss {
     pub id: String,
     /// What is lost, in the playbook's words.
     pub says: String,
-    /// Each row that is lost, named; `None` when it cannot be measured.
+    /// Each row that is lost, named, up to a page of them; `None` when it cannot be measured.
     pub rows: Option<Vec<String>>,
+    /// How many more there are.
+    #[serde(default)]
+    pub more: u64,
+    /// Digest of all of them, named or not: others are another loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
     /// Why it cannot be measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unmeasured: Option<String>,
@@ -163,6 +169,11 @@ impl PlannedLoss {
     /// Returns whether a person has to accept it: it has rows, or nobody can know.
     pub fn needs_consent(&self) -> bool {
         self.rows.as_ref().is_none_or(|rows| !rows.is_empty())
+    }
+
+    /// How many rows are lost, named or not; `None` when it cannot be measured.
+    pub fn count(&self) -> Option<u64> {
+        self.rows.as_ref().map(|rows| rows.len() as u64 + self.more)
     }
 }
 

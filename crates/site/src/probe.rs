@@ -3,29 +3,42 @@
 use crate::site::{Site, SiteError};
 use crate::sqlite::{Database, open_immutable};
 use crate::tell::{Tell, Unit};
+use rusqlite::Connection;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, ToSql};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+use switchback_model::digest::{Digest, RowHasher};
 use switchback_model::probe::{Ask, Probe, Store, Verdict};
 
 /// How many rows of an answer are kept for people; the count is always of all.
 const SHOWN: usize = 1000;
 /// How long one command or one HTTP request may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Virtual-machine instructions between two looks at the stop flag: about a millisecond.
+const TICK: i32 = 100_000;
 /// How long a probe waits before it asks again.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What the site answered.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
-    /// Rows of a query, and how many there are in all.
-    Rows(Vec<Vec<Value>>, u64),
+    /// Rows of a query as people see them, up to a page.
+    Rows(Vec<Vec<Value>>, AllRows),
     /// Outputs of a jq program, or the one JSON document.
     Json(Vec<Value>),
     /// Text.
     Text(String),
+}
+
+/// What is known of every row of an answer, shown or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AllRows {
+    /// How many there are.
+    pub count: u64,
+    /// Their digest, in their order, with storage classes.
+    pub digest: Digest,
 }
 
 /// An answer, weighed.
@@ -40,32 +53,59 @@ pub struct Judgement {
 }
 
 impl Answer {
-    /// The first value as text; `None` when there is none, or it is null.
+    /// The one value as text; `None` when there is none, it is null, or there are several.
     pub fn scalar(&self) -> Option<String> {
+        self.one().flatten()
+    }
+
+    /// Whether there is more than one row or value.
+    pub fn is_several(&self) -> bool {
         match self {
-            Answer::Rows(rows, _) => rows.first().and_then(|row| row.first()).and_then(plain),
-            Answer::Json(values) => values.first().and_then(plain),
-            Answer::Text(text) => Some(text.trim_end_matches('\n').to_owned()),
+            Answer::Rows(_, all) => all.count > 1,
+            Answer::Json(values) => values.len() > 1,
+            Answer::Text(_) => false,
+        }
+    }
+
+    /// The one value, which may be null; `None` when there is none, or there are several.
+    fn one(&self) -> Option<Option<String>> {
+        match self {
+            Answer::Rows(rows, AllRows { count: 1, .. }) => rows.first()?.first().map(plain),
+            Answer::Json(values) if values.len() == 1 => values.first().map(plain),
+            Answer::Rows(..) | Answer::Json(_) => None,
+            Answer::Text(text) => Some(Some(text.trim_end_matches('\n').to_owned())),
         }
     }
 
     /// A line for each row or value; what is more than a page is counted.
     pub fn lines(&self) -> Vec<String> {
+        let (mut lines, more) = self.page();
+        lines.extend((more > 0).then(|| format!("… and {more} more")));
+        lines
+    }
+
+    /// A line for each row or value of the first page, and how many there are beyond it.
+    pub fn page(&self) -> (Vec<String>, u64) {
         match self {
-            Answer::Rows(rows, count) => {
-                let mut lines: Vec<String> = rows.iter().map(|row| line(row)).collect();
-                let more = count.saturating_sub(rows.len() as u64);
-                lines.extend((more > 0).then(|| format!("… and {more} more")));
-                lines
+            Answer::Rows(rows, all) => {
+                (rows.iter().map(|row| line(row)).collect(), all.count.saturating_sub(rows.len() as u64))
             }
-            Answer::Json(values) => values.iter().map(show).collect(),
-            Answer::Text(text) => text.lines().map(str::to_owned).collect(),
+            Answer::Json(values) => (values.iter().map(show).collect(), 0),
+            Answer::Text(text) => (text.lines().map(str::to_owned).collect(), 0),
+        }
+    }
+
+    /// The digest of all of it.
+    pub fn digest(&self) -> Digest {
+        match self {
+            Answer::Rows(_, all) => all.digest,
+            other => Digest::of(other.lines().join("\n").as_bytes()),
         }
     }
 
     fn is_empty(&self) -> bool {
         match self {
-            Answer::Rows(_, count) => *count == 0,
+            Answer::Rows(_, all) => all.count == 0,
             Answer::Json(values) => values.iter().all(|value| match value {
                 Value::Array(items) => items.is_empty(),
                 other => other.is_null(),
@@ -76,8 +116,12 @@ impl Answer {
 
     fn seen(&self) -> String {
         match self {
-            Answer::Rows(rows, 1) if rows.first().is_some_and(|row| row.len() == 1) => line(&rows[0]),
-            Answer::Rows(_, count) => switchback_model::words::count(*count, "row"),
+            Answer::Rows(rows, AllRows { count: 1, .. })
+                if rows.first().is_some_and(|row| row.len() == 1) =>
+            {
+                rows.iter().map(|row| line(row)).collect()
+            }
+            Answer::Rows(_, all) => switchback_model::words::count(all.count, "row"),
             Answer::Json(values) => values.iter().map(show).collect::<Vec<_>>().join(", "),
             Answer::Text(text) => text.trim().to_owned(),
         }
@@ -104,10 +148,10 @@ impl Site {
     /// Asks once.
     pub fn ask(&self, ask: &Ask, tell: &Tell) -> Result<Answer, SiteError> {
         match ask {
-            Ask::Sql { store, sql, params } => query(&self.connect(store)?, sql, params),
+            Ask::Sql { store, sql, params } => query(self.connect(store)?, sql, params, tell),
             Ask::Table { store, table, .. } => {
                 let sql = format!("SELECT count(*) FROM {}", crate::sqlite::ddl::quote_identifier(table));
-                query(&self.connect(store)?, &sql, &BTreeMap::new())
+                query(self.connect(store)?, &sql, &BTreeMap::new(), tell)
             }
             Ask::Get { url, jq, status } => self.get(url, jq.as_deref(), *status, tell),
             Ask::Text { text } => Ok(Answer::Text(text.clone())),
@@ -141,8 +185,8 @@ impl Site {
             return self.compare((store, table), (other_store, other_table), columns, tell);
         }
         let answer = self.ask(&probe.ask, tell)?;
-        let scalar = answer.scalar();
-        let mut details = Vec::new();
+        let (one, mut details) = (answer.one(), Vec::new());
+        let text = one.as_ref().and_then(Option::as_deref);
         let holds = match &probe.verdict {
             Verdict::Holds => match &answer {
                 Answer::Json(values) => {
@@ -150,7 +194,7 @@ impl Site {
                 }
                 other => !other.is_empty(),
             },
-            Verdict::Is { any } => any.iter().any(|wanted| plain(wanted) == scalar),
+            Verdict::Is { any } => any.iter().any(|wanted| Some(plain(wanted)) == one),
             Verdict::None => {
                 details = answer.lines();
                 answer.is_empty()
@@ -160,8 +204,9 @@ impl Site {
                 details = vec![format!("one says {}, the other {}", answer.seen(), other.seen())];
                 same(&answer, &other)
             }
-            Verdict::Matches { regex } => matches(regex, scalar.as_deref())?,
-            Verdict::Lacks { regex } => !matches(regex, scalar.as_deref())?,
+            Verdict::Matches { regex } => matches(regex, text)? == Some(true),
+            // Where there is no text, nothing is proven of it.
+            Verdict::Lacks { regex } => matches(regex, text)? == Some(false),
         };
         if holds {
             details.clear();
@@ -237,39 +282,64 @@ fn pairs(
     Ok(pairs)
 }
 
+/// Two answers that say nothing are not the same: an equality must rest on something.
 fn same(one: &Answer, other: &Answer) -> bool {
     match (one, other) {
-        (Answer::Rows(a, n), Answer::Rows(b, m)) => n == m && a == b,
-        (a, b) => a.scalar() == b.scalar(),
+        (Answer::Rows(_, a), Answer::Rows(_, b)) => a == b,
+        (Answer::Json(a), Answer::Json(b)) if a.len() > 1 => a == b,
+        (a, b) => a.scalar().is_some_and(|text| Some(text) == b.scalar()),
     }
 }
 
-fn matches(regex: &str, text: Option<&str>) -> Result<bool, SiteError> {
+fn matches(regex: &str, text: Option<&str>) -> Result<Option<bool>, SiteError> {
     let regex = regex::Regex::new(regex).map_err(|e| SiteError::Missing { what: e.to_string() })?;
-    Ok(text.is_some_and(|text| regex.is_match(text)))
+    Ok(text.map(|text| regex.is_match(text)))
 }
 
-/// Runs one statement that reads.
-fn query(connection: &Connection, sql: &str, params: &BTreeMap<String, Value>) -> Result<Answer, SiteError> {
+/// Runs one statement that reads, until a stop is asked for.
+fn query(
+    mut connection: Connection,
+    sql: &str,
+    params: &BTreeMap<String, Value>,
+    tell: &Tell,
+) -> Result<Answer, SiteError> {
+    let stop = tell.stop_flag();
+    connection.progress_handler(TICK, Some(move || stop.load(Ordering::Relaxed)))?;
+    let answer = read(&connection, sql, params);
+    match (&answer, tell.go_on()) {
+        (Err(SiteError::Sql(_)), Err(halt)) => Err(halt.into()),
+        _ => answer,
+    }
+}
+
+fn read(connection: &Connection, sql: &str, params: &BTreeMap<String, Value>) -> Result<Answer, SiteError> {
     let mut statement = connection.prepare(sql)?;
     if !statement.readonly() {
         return Err(SiteError::NotReadOnly { sql: sql.to_owned() });
     }
     let columns = statement.column_count();
-    let values: Vec<(String, rusqlite::types::Value)> =
-        params.iter().map(|(name, value)| (format!(":{name}"), crate::sqlite::script::cell(value))).collect();
-    let bound: Vec<(&str, &dyn ToSql)> =
-        values.iter().map(|(name, value)| (name.as_str(), value as &dyn ToSql)).collect();
-    let mut rows = statement.query(bound.as_slice())?;
+    for index in 1..=statement.parameter_count() {
+        let name = statement.parameter_name(index).and_then(|name| name.get(1..)).unwrap_or("?").to_owned();
+        // An unbound parameter would be NULL, and a question that compares with NULL finds nothing wrong.
+        let value = params.get(&name).ok_or(SiteError::Parameter { name })?;
+        statement.raw_bind_parameter(index, crate::sqlite::script::cell(value))?;
+    }
+    let mut rows = statement.raw_query();
     let (mut kept, mut count) = (Vec::new(), 0);
+    let (mut all, mut hasher) = (blake3::Hasher::new(), RowHasher::new());
     while let Some(row) = rows.next()? {
         count += 1;
+        for i in 0..columns {
+            hasher.cell(crate::sqlite::fingerprint::cell(row.get_ref(i)?));
+        }
+        all.update(&hasher.finish().0);
         if kept.len() < SHOWN {
             let cells = (0..columns).map(|i| Ok(cell(row.get_ref(i)?)));
             kept.push(cells.collect::<Result<Vec<Value>, rusqlite::Error>>()?);
         }
     }
-    Ok(Answer::Rows(kept, count))
+    let digest = Digest(*all.finalize().as_bytes());
+    Ok(Answer::Rows(kept, AllRows { count, digest }))
 }
 
 fn cell(value: ValueRef<'_>) -> Value {

@@ -39,6 +39,8 @@ pub enum SiteError {
     Missing { what: String },
     #[error("ask with a statement that does not only read: {sql}")]
     NotReadOnly { sql: String },
+    #[error("ask: nothing is known of the parameter :{name}")]
+    Parameter { name: String },
     #[error("ask: {0}")]
     Sql(#[from] rusqlite::Error),
     #[error("get {url}: it answered {status}")]

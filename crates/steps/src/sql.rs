@@ -59,7 +59,7 @@ impl Kind for SqlKind {
             Some(shows) => Some(cx.sql(&shows.value, shows.span)?),
             None => None,
         };
-        let params = cx.parameters(&script);
+        let params = cx.parameters(&[script.as_str(), shows.as_deref().unwrap_or_default()].join("\n"));
         Some(vec![Box::new(Sql { target, name, script, params, shows })])
     }
 }

@@ -165,12 +165,16 @@ fn loss_drift(plan: &Plan, now: &Plan) -> Vec<String> {
             .and_then(|was| was.rows.clone())
             .unwrap_or_default();
         let new = loss.rows.clone().unwrap_or_default();
+        let before = lines.len();
         lines.extend(
             was.iter().filter(|row| !new.contains(row)).map(|row| format!("loss {}:   - {row}", loss.id)),
         );
         lines.extend(
             new.iter().filter(|row| !was.contains(row)).map(|row| format!("loss {}:   + {row}", loss.id)),
         );
+        if lines.len() == before && !plan.losses.contains(loss) {
+            lines.push(format!("loss {}: it is not the one that was shown", loss.id));
+        }
     }
     lines
 }

@@ -109,16 +109,15 @@ fn lost(losses: &[PlannedLoss]) -> Vec<String> {
             Some(rows) => {
                 lines.push(format!(
                     "{} {} (`--accept {}`)",
-                    words::count(rows.len() as u64, "row") + ":",
+                    words::count(loss.count().unwrap_or(0), "row") + ":",
                     loss.says,
                     loss.id
                 ));
                 lines.extend(rows.iter().take(NAMED).map(|row| format!("  - {row}")));
-                if rows.len() > NAMED {
-                    lines.push(format!(
-                        "  … and {} more: `switchback plan --json` names all",
-                        rows.len() - NAMED
-                    ));
+                let more = loss.count().unwrap_or(0).saturating_sub(NAMED as u64);
+                if more > 0 {
+                    let names = if loss.more == 0 { "names all" } else { "names more" };
+                    lines.push(format!("  … and {more} more: `switchback plan --json` {names}"));
                 }
             }
             None => {

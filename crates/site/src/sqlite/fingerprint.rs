@@ -445,7 +445,7 @@ impl Table {
 }
 
 /// Returns the value as the digest takes it.
-pub(super) fn cell(value: ValueRef<'_>) -> Cell<'_> {
+pub(crate) fn cell(value: ValueRef<'_>) -> Cell<'_> {
     match value {
         ValueRef::Null => Cell::Null,
         ValueRef::Integer(value) => Cell::Integer(value),
