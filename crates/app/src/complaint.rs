@@ -111,6 +111,9 @@ impl From<SessionError> for Complaint {
                     .help("wait until it ends; `switchback status` there says how far it is")
                     .state("nothing was changed")
             }
+            SessionError::SiteOpen { .. } => {
+                Complaint::new(exit::SITE, "D002", message).state("nothing was changed by this command")
+            }
             _ => Complaint::new(exit::SITE, "L002", message).state("nothing was changed"),
         }
     }

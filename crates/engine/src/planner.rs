@@ -5,11 +5,10 @@ use crate::detect::{self, Installed};
 use crate::disk;
 use crate::error::{StepError, chain};
 use crate::facts;
-use crate::journal::Journal;
 use crate::overlay::Overlay;
 use crate::playbook::{LoadedPlaybook, entries};
 use crate::registry::Registry;
-use crate::state_dir::StateDir;
+use crate::state_dir;
 use crate::step::{AnyStep, Preview};
 use crate::timing::Timings;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,10 +22,8 @@ use switchback_model::plan::{
     Estimate, Origin, PLAN_FORMAT, Place, Plan, PlannedLoss, PlannedRisk, PlannedStep, PlaybookRef,
 };
 use switchback_model::playbook::{ProbeBody, Upgrade};
-use switchback_model::record::Record;
 use switchback_model::target::TargetDef;
 use switchback_model::version::Version;
-use switchback_site::marker::Marker;
 use switchback_site::{Site, SiteError, Tell};
 
 /// Something that stands in the way of an upgrade. All of them are said at once, and nothing was changed.
@@ -166,14 +163,7 @@ pub fn detect_installed(
 
 /// Makes a plan, or says everything that stands in its way.
 pub fn plan(request: &PlanRequest<'_>, site: &Site, tell: &Tell) -> Result<Planned, PlanFailure> {
-    if let Some(mark) = site.open_runs().iter().find(|mark| !is_over(mark)) {
-        return Err(Refusal::new("D002", format!("a run is open on this site: {}", mark.run))
-            .help(format!(
-                "its directory is {}; take it up there with `switchback resume` or `switchback rollback` and `--state {0}`",
-                mark.state_dir.display()
-            ))
-            .into());
-    }
+    refuse_open_run(site)?;
     let installed = detect_installed(request, site, tell)?;
     let playbook = &request.playbook.playbook;
     let path = path::find(playbook, &installed.version, request.wanted.as_ref())
@@ -247,14 +237,25 @@ pub fn plan(request: &PlanRequest<'_>, site: &Site, tell: &Tell) -> Result<Plann
     Ok(Planned::Plan(Box::new(plan.seal())))
 }
 
-/// Whether the run of a mark has ended, by its own journal: then only the mark could not be removed.
-fn is_over(mark: &Marker) -> bool {
-    let dir = StateDir::at(&mark.state_dir).run(&mark.run);
-    let entries = Journal::read(&dir.journal()).unwrap_or_default();
-    matches!(
-        entries.last().map(|entry| &entry.record),
-        Some(Record::RunEnded { .. } | Record::Finalized { .. })
-    )
+/// A run that is open on the site has to be ended first, wherever its directory lies.
+fn refuse_open_run(site: &Site) -> Result<(), PlanFailure> {
+    let wrong = |error: SiteError| PlanFailure::from(site_refusal(&error));
+    let marks = site.open_runs().map_err(wrong)?;
+    let rows = site.rows_of_runs().map_err(wrong)?;
+    let marked =
+        marks.into_iter().find(|mark| !state_dir::is_over(mark)).map(|mark| (mark.run, mark.state_dir));
+    let inside = rows.into_iter().next().map(|row| {
+        let state_dir =
+            Path::new(&row.state_dir).ancestors().nth(2).unwrap_or(Path::new(&row.state_dir)).to_owned();
+        (row.run, state_dir)
+    });
+    let Some((run, state_dir)) = marked.or(inside) else { return Ok(()) };
+    Err(Refusal::new("D002", format!("a run is open on this site: {run}"))
+        .help(format!(
+            "its directory is {}; take it up there with `switchback resume` or `switchback rollback` and `--state {0}`",
+            state_dir.display()
+        ))
+        .into())
 }
 
 /// Compiles the steps of one stretch: one freeze, each hop's change and proof, one thaw.

@@ -5,7 +5,7 @@ use crate::journal::{Journal, JournalError};
 use crate::registry::Registry;
 use crate::run_dir::{RunDir, RunDirError};
 use crate::runner::{RunError, Runner, RunnerParts};
-use crate::state_dir::StateDir;
+use crate::state_dir::{self, StateDir};
 use crate::step::AnyStep;
 use std::path::{Path, PathBuf};
 use switchback_model::plan::Plan;
@@ -31,6 +31,14 @@ pub enum SessionError {
         folder: PathBuf,
         /// Who holds it, as far as a mark says.
         holder: String,
+    },
+    /// Another run is open on the site, and no process has it.
+    #[error("take the site: run {run} is open on it; resume it or roll it back with `--state {}`", .state_dir.display())]
+    SiteOpen {
+        /// The run.
+        run: String,
+        /// Its state folder.
+        state_dir: PathBuf,
     },
     /// A lock cannot be asked for.
     #[error(transparent)]
@@ -96,6 +104,7 @@ impl Session {
         let steps = read_steps(&plan, registry)?;
         let site = open_site(&plan, state, &RunDir::at(root), driver, rehearsal)?;
         let folders = take_folders(&site)?;
+        refuse_other_run(&site, &RunDir::at(root))?;
         let dir = RunDir::create(root, &plan)?;
         let lock = RunLock::take(&dir.lock()).map_err(SessionError::Lock)?;
         let journal = Journal::create(&dir.journal())?;
@@ -126,6 +135,7 @@ impl Session {
         };
         let site = open_site(&plan, state, &dir, driver, rehearsal)?;
         let folders = take_folders(&site)?;
+        refuse_other_run(&site, &dir)?;
         let journal = Journal::open(&dir.journal())?;
         Ok(Session {
             dir,
@@ -236,7 +246,16 @@ fn open_site(
 /// Looks whether a process has a run on this site now. A mark without a lock is that of a run whose process is gone.
 pub fn refuse_taken(site: &Site) -> Result<(), SessionError> {
     // Without a mark nobody is disturbed by a lock that is held for a moment only to look.
-    if site.open_runs().is_empty() { Ok(()) } else { take_folders(site).map(drop) }
+    if site.open_runs()?.is_empty() { Ok(()) } else { take_folders(site).map(drop) }
+}
+
+/// Looks again, with the locks taken: a run that is open and dead holds none, and may have begun since the plan was made.
+fn refuse_other_run(site: &Site, dir: &RunDir) -> Result<(), SessionError> {
+    let marks = site.open_runs()?;
+    match marks.into_iter().find(|mark| mark.run != dir.name() && !state_dir::is_over(mark)) {
+        Some(mark) => Err(SessionError::SiteOpen { run: mark.run, state_dir: mark.state_dir }),
+        None => Ok(()),
+    }
 }
 
 fn take_folders(site: &Site) -> Result<Vec<FolderLock>, SessionError> {
@@ -245,7 +264,7 @@ fn take_folders(site: &Site) -> Result<Vec<FolderLock>, SessionError> {
         match FolderLock::take(&folder) {
             Ok(lock) => locks.push(lock),
             Err(LockError::Held { .. }) => {
-                let holder = match site.open_runs().first() {
+                let holder = match site.open_runs()?.first() {
                     Some(mark) => format!(
                         "run {} has it, by {}@{} (process {}), since {}, from {}",
                         mark.run,

@@ -6,6 +6,7 @@ use crate::timing::Timings;
 use std::io;
 use std::path::{Path, PathBuf};
 use switchback_model::record::{Entry, Record};
+use switchback_site::marker::Marker;
 
 /// The state folder.
 #[derive(Debug, Clone)]
@@ -61,14 +62,17 @@ impl StateDir {
         RunDir::at(self.runs_folder().join(name))
     }
 
-    /// The last run that began, with its journal. A directory whose journal never got its first record is no run.
+    /// The run that is open, else the last one that began, with its journal. A directory whose journal never got its first
+    /// record is no run.
     pub fn latest(&self) -> Result<Option<(RunDir, Vec<Entry>)>, JournalError> {
         let mut names: Vec<_> = match std::fs::read_dir(self.runs_folder()) {
             Ok(folder) => folder.flatten().map(|entry| entry.path()).collect(),
             Err(_) => return Ok(None),
         };
-        // Names begin with the time, so their order is that of the runs.
+        // Names begin with the time, so their order is that of the runs, unless the clock was wrong when one began: so an
+        // open run is looked for first, and can never be hidden by one that has ended.
         names.sort();
+        let mut last = None;
         for path in names.into_iter().rev() {
             let dir = RunDir::at(path);
             if !dir.journal().exists() {
@@ -76,10 +80,13 @@ impl StateDir {
             }
             let entries = Journal::read(&dir.journal())?;
             if matches!(entries.first(), Some(Entry { record: Record::RunStarted { .. }, .. })) {
-                return Ok(Some((dir, entries)));
+                if !has_ended(&entries) {
+                    return Ok(Some((dir, entries)));
+                }
+                last = last.or(Some((dir, entries)));
             }
         }
-        Ok(None)
+        Ok(last)
     }
 
     /// Durations that rehearsals measured; none when there are none, or they cannot be read.
@@ -95,4 +102,17 @@ impl StateDir {
         let text = serde_json::to_vec_pretty(timings).map_err(io::Error::other)?;
         write_durably(&self.root.join("timings.json"), &text)
     }
+}
+
+/// Whether the run of a mark has ended, by its own journal: then only the mark could not be removed.
+pub fn is_over(mark: &Marker) -> bool {
+    let dir = StateDir::at(&mark.state_dir).run(&mark.run);
+    // A journal that cannot be read says nothing, and a run of which nothing is known may be open.
+    Journal::read(&dir.journal()).is_ok_and(|entries| has_ended(&entries))
+}
+
+/// Whether the last thing that happened to a run is its end; that a process has looked at it since is nothing.
+fn has_ended(entries: &[Entry]) -> bool {
+    let mut last = entries.iter().rev().filter(|entry| !matches!(entry.record, Record::LifeStarted { .. }));
+    matches!(last.next().map(|entry| &entry.record), Some(Record::RunEnded { .. } | Record::Finalized { .. }))
 }

@@ -10,7 +10,8 @@ use crate::marker::{Marker, MarkerError};
 use crate::probe::{Answer, patient};
 use crate::service::{Service, ServiceError, ServiceSpec};
 use crate::sqlite::{
-    CompareError, Database, ExclusiveError, Fingerprint, FingerprintError, JournalMode, LEDGER, OpenError,
+    CompareError, Database, ExclusiveError, Fingerprint, FingerprintError, JournalMode, LEDGER, LedgerError,
+    LedgerRow, OpenError, ledger,
 };
 use crate::tell::{Failure, Halt, Tell};
 use serde_json::Value;
@@ -56,6 +57,8 @@ pub enum SiteError {
     #[error(transparent)]
     Exclusive(#[from] ExclusiveError),
     #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
     Compare(#[from] CompareError),
     #[error(transparent)]
     File(#[from] FileError),
@@ -81,6 +84,7 @@ impl Failure for SiteError {
             SiteError::Open(e) => e.halt(),
             SiteError::Fingerprint(e) => e.halt(),
             SiteError::Exclusive(e) => e.halt(),
+            SiteError::Ledger(e) => e.halt(),
             SiteError::Compare(e) => e.halt(),
             SiteError::File(e) => e.halt(),
             SiteError::Http(e) => e.halt(),
@@ -264,36 +268,55 @@ impl Site {
         }
     }
 
-    /// The marks of runs that are open on this site.
-    pub fn open_runs(&self) -> Vec<Marker> {
+    /// The marks of runs that are open on this site. One that cannot be read is an error: it may be a run's.
+    pub fn open_runs(&self) -> Result<Vec<Marker>, SiteError> {
         let mut marks: Vec<Marker> = Vec::new();
-        for path in self.targets.values().filter_map(TargetDef::path) {
-            if let Ok(Some(mark)) = Marker::read(Path::new(path))
+        for path in self.marked() {
+            if let Some(mark) = Marker::read(&path)?
                 && !marks.iter().any(|known| known.run == mark.run)
             {
                 marks.push(mark);
             }
         }
-        marks
+        Ok(marks)
+    }
+
+    /// The rows of runs that are inside the databases: also where a mark was lost, or a database was moved.
+    pub fn rows_of_runs(&self) -> Result<Vec<LedgerRow>, SiteError> {
+        let mut rows = Vec::new();
+        for store in self.stores() {
+            // A database that does not open is found by whoever needs it, with better words.
+            if let Ok(connection) = self.database(store)?.open_read() {
+                rows.extend(ledger::rows(&connection)?);
+            }
+        }
+        Ok(rows)
     }
 
     /// Puts the mark of a run beside every target that is a file.
     pub fn put_marks(&self, mark: &Marker, tell: &Tell) -> Result<(), SiteError> {
-        for path in self.targets.values().filter_map(TargetDef::path) {
-            mark.write(Path::new(path), tell)?;
+        for path in self.marked() {
+            mark.write(&path, tell)?;
         }
         Ok(())
     }
 
     /// Takes the marks of a run away; those of other runs stay.
     pub fn remove_marks(&self, run: &str, tell: &Tell) -> Result<(), SiteError> {
-        for path in self.targets.values().filter_map(TargetDef::path) {
-            let path = Path::new(path);
-            if Marker::read(path)?.is_some_and(|mark| mark.run == run) {
-                Marker::remove(path, tell)?;
+        for path in self.marked() {
+            if Marker::read(&path)?.is_some_and(|mark| mark.run == run) {
+                Marker::remove(&path, tell)?;
             }
         }
         Ok(())
+    }
+
+    /// The files that marks lie beside: whatever links lead there, it is one place for everybody.
+    fn marked(&self) -> impl Iterator<Item = PathBuf> {
+        self.targets
+            .values()
+            .filter_map(TargetDef::path)
+            .map(|path| std::fs::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path)))
     }
 
     /// The folders whose locks say that a run has this site.

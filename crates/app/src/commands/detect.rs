@@ -5,13 +5,15 @@ use crate::complaint::{Complaint, exit};
 use crate::context::Context;
 use crate::output::Output;
 use serde_json::json;
+use switchback_engine::session::SessionError;
 
 /// Prints what is installed.
 pub fn run(global: &Global, output: &Output) -> Result<u8, Complaint> {
     let context = Context::load(global)?;
     let site = context.site()?;
     let installed = context.detect(&site)?;
-    let open: Vec<_> = site.open_runs().into_iter().map(|mark| (mark.run, mark.state_dir)).collect();
+    let marks = site.open_runs().map_err(SessionError::from)?;
+    let open: Vec<_> = marks.into_iter().map(|mark| (mark.run, mark.state_dir)).collect();
     if output.json {
         output.value(&json!({
             "playbook": context.playbook.playbook.playbook.value,
