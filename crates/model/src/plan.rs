@@ -155,7 +155,6 @@ pub struct PlannedLoss {
     /// Each row that is lost, named, up to a page of them; `None` when it cannot be measured.
     pub rows: Option<Vec<String>>,
     /// How many more there are.
-    #[serde(default)]
     pub more: u64,
     /// Digest of all of them, named or not: others are another loss.
     #[serde(default, skip_serializing_if = "Option::is_none")]
