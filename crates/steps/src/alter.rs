@@ -1,6 +1,6 @@
 //! `alter`: brings tables to a declared shape, in place where SQLite can, else by a safe rebuild.
 
-use crate::database::{guard, is_in, ledger_row, standing};
+use crate::database::{guard, is_in, ledger_row, standing, take_counted};
 use crate::sql::check_script;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use switchback_site::sqlite::alter::{
     Action, AlterSpec, Catalog, DefaultChange, ForeignKey, Generated, IndexChange, Literal, NewColumn,
     TableChange,
 };
-use switchback_site::sqlite::{run_alter, take};
+use switchback_site::sqlite::run_alter;
 use switchback_site::{Site, SiteError};
 
 /// Rows that a rebuild copies in a millisecond, by a rule of thumb.
@@ -315,8 +315,7 @@ impl Step for Alter {
         if is_in(site, &self.target, work)? {
             return Ok(Value::Null);
         }
-        guard(site, &self.target, work)?;
-        let mut exclusive = take(&site.database(&self.target)?, work.tell)?;
+        let mut exclusive = take_counted(site, &self.target, work)?;
         let row = ledger_row(work);
         let outcome = run_alter(exclusive.connection(), &self.spec, &self.params, work.now, &row, work.tell)?;
         Ok(json!({ "copied": outcome.copied, "old_violations": outcome.old_violations }))

@@ -105,7 +105,8 @@ impl Step for Backup {
             Some(manifest) => manifest,
             None => {
                 let report = backup(&database, &work.dir.backup_of(&self.target), work.tell)?;
-                let manifest = Manifest { report, journal_mode: before.journal_mode, counter: None };
+                let manifest =
+                    Manifest { report, journal_mode: before.journal_mode, counter: None, uncounted: false };
                 manifest.write(work.dir, &self.target, work)?;
                 manifest
             }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use switchback_engine::StepError;
 use switchback_engine::error::trouble;
 use switchback_model::plan::{Access, Touch};
-use switchback_model::probe::{Ask, Probe};
+use switchback_model::probe::{Ask, Probe, Verdict};
 use switchback_site::{Judgement, Site, SiteError, Tell};
 
 /// How many rows an error names.
@@ -31,13 +31,17 @@ pub(crate) fn touches(probe: &Probe) -> Vec<Touch> {
     probe.stores().into_iter().map(|store| Touch::new(&store.target, Access::Reads)).collect()
 }
 
-/// Whether the question can only be put to the real site.
+/// Whether the question, or the one that it is compared with, can only be put to the real site.
 pub(crate) fn not_rehearsed(probe: &Probe) -> Option<String> {
-    match &probe.ask {
+    let other = match &probe.verdict {
+        Verdict::SameAs { other } => Some(other.as_ref()),
+        _ => None,
+    };
+    [Some(&probe.ask), other].into_iter().flatten().find_map(|ask| match ask {
         Ask::Get { url, .. } => Some(format!("{url} is the running service, not a copy")),
         Ask::Run { argv, .. } => Some(format!("`{}` looks at the real site", argv.join(" "))),
         _ => None,
-    }
+    })
 }
 
 /// Returns what was seen, or the trouble of an answer that is not the wanted one.

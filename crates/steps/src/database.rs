@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use switchback_engine::run_dir::write_durably;
 use switchback_engine::{Condition, RunDir, StepError, Work};
-use switchback_site::sqlite::{BackupReport, Database, JournalMode, LedgerRow, OpenError, ledger, stamp};
+use switchback_site::sqlite::{
+    BackupReport, Connection, Database, Exclusive, JournalMode, LedgerRow, OpenError, ledger, stamp, take,
+};
 use switchback_site::{Site, SiteError};
 
 /// What is kept beside a backup, in the run directory.
@@ -16,6 +18,10 @@ pub(crate) struct Manifest {
     pub journal_mode: JournalMode,
     /// The change counter of the database without our commits; `None` until the database was taken for ourselves.
     pub counter: Option<u32>,
+    /// Whether a foreign program works on the database for this run: until we commit again, whose commits are whose cannot
+    /// be told.
+    #[serde(default)]
+    pub uncounted: bool,
 }
 
 impl Manifest {
@@ -55,7 +61,8 @@ pub(crate) fn guard(site: &Site, target: &str, work: &Work<'_>) -> Result<(), St
     if work.losing_writes {
         return Ok(());
     }
-    let Some(base) = Manifest::read(work.dir, target)?.and_then(|manifest| manifest.counter) else {
+    let manifest = Manifest::read(work.dir, target)?.filter(|manifest| !manifest.uncounted);
+    let Some(base) = manifest.and_then(|manifest| manifest.counter) else {
         return Ok(());
     };
     let connection = site.database(target)?.open_recovered().map_err(SiteError::from)?;
@@ -69,6 +76,41 @@ pub(crate) fn guard(site: &Site, target: &str, work: &Work<'_>) -> Result<(), St
         target,
         format!("{} were committed by another program", counted(counter.wrapping_sub(expected))),
     ))
+}
+
+/// Stops counting before a foreign program works on the database for this run.
+pub(crate) fn stop_counting(site: &Site, target: &str, work: &Work<'_>) -> Result<(), StepError> {
+    guard(site, target, work)?;
+    match Manifest::read(work.dir, target)? {
+        Some(manifest) => Manifest { uncounted: true, ..manifest }.write(work.dir, target, work),
+        None => Ok(()),
+    }
+}
+
+/// Takes a database for a transaction of ours, and counts from here on if a foreign program was at it before.
+pub(crate) fn take_counted(site: &Site, target: &str, work: &Work<'_>) -> Result<Exclusive, StepError> {
+    guard(site, target, work)?;
+    let mut exclusive = take(&site.database(target)?, work.tell)?;
+    if let Some(manifest) = Manifest::read(work.dir, target)?.filter(|manifest| manifest.uncounted) {
+        manifest.count_from(exclusive.connection(), target, work)?;
+    }
+    Ok(exclusive)
+}
+
+impl Manifest {
+    /// Whatever is in the database now was put there before this moment; what comes is counted.
+    pub fn count_from(
+        mut self,
+        connection: &Connection,
+        target: &str,
+        work: &Work<'_>,
+    ) -> Result<(), StepError> {
+        let counter = stamp::change_counter(connection).map_err(SiteError::from)?;
+        let ours = ledger::rows(connection)?.iter().filter(|row| row.run == work.run).count();
+        self.counter = Some(counter.wrapping_sub(u32::try_from(ours).unwrap_or(u32::MAX)));
+        self.uncounted = false;
+        self.write(work.dir, target, work)
+    }
 }
 
 fn counted(transactions: u32) -> String {

@@ -1,11 +1,14 @@
 //! `run`: runs a command, and believes a probe rather than its exit code.
 
+use crate::database::stop_counting;
+use crate::trial::remove;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 use switchback_engine::registry::Compiled;
+use switchback_engine::run_dir::write_durably;
 use switchback_engine::{Condition, Kind, Overlay, Preview, Step, StepError, Work};
 use switchback_model::compile::Compile;
 use switchback_model::decode::{Duration as Time, Keyed, Spanned};
@@ -14,6 +17,7 @@ use switchback_model::plan::{Access, Reversal, Touch};
 use switchback_model::playbook::ProbeBody;
 use switchback_model::probe::Probe;
 use switchback_model::record;
+use switchback_model::target::TargetDef;
 use switchback_model::text::Template;
 use switchback_site::Site;
 use switchback_site::command::{Command, Exit, Ran};
@@ -116,6 +120,11 @@ impl Run {
         Ok(crate::check::look(&self.done_when, site, work.tell)?.is_some())
     }
 
+    /// The note that the command was started.
+    fn begun(work: &Work<'_>) -> PathBuf {
+        work.dir.keep().join(format!("{}.begun", work.step))
+    }
+
     fn execute(&self, argv: &[String], site: &Site, work: &Work<'_>) -> Result<Ran, StepError> {
         let command = Command {
             argv: argv.to_vec(),
@@ -184,11 +193,19 @@ impl Step for Run {
         Ok(if self.holds(site, work)? { Condition::applied() } else { Condition::Pending })
     }
 
-    fn prepare(&self, _site: &Site, _work: &Work<'_>) -> Result<(), StepError> {
+    fn prepare(&self, site: &Site, work: &Work<'_>) -> Result<(), StepError> {
+        for target in &self.writes {
+            if matches!(site.targets().get(target), Some(TargetDef::Sqlite { .. })) {
+                stop_counting(site, target, work)?;
+            }
+        }
         Ok(())
     }
 
     fn apply(&self, site: &Site, (): &(), work: &Work<'_>) -> Result<Value, StepError> {
+        let begun = Run::begun(work);
+        write_durably(&begun, b"")
+            .map_err(|e| StepError::failed(format!("write {}: {e}", begun.display())))?;
         let ran = self.execute(&self.argv, site, work)?;
         // The probe decides. A bad end with the effect in place is worth a word and no more.
         if ran.exit != Exit::Code(0) && !self.holds(site, work)? {
@@ -197,13 +214,18 @@ impl Step for Run {
         Ok(json!({ "exit": ran.exit.to_string() }))
     }
 
+    /// The probe holds when all of the effect is there, so a half of it is known only by the note that it was begun.
     fn undo(&self, site: &Site, (): &(), work: &Work<'_>) -> Result<(), StepError> {
         let Some(undo) = &self.undo else { return Ok(()) };
-        if !self.holds(site, work)? {
+        let begun = Run::begun(work);
+        if !begun.exists() && !self.holds(site, work)? {
             return Ok(());
         }
         let ran = self.execute(undo, site, work)?;
-        if self.holds(site, work)? { Err(Run::failed(&ran, undo)) } else { Ok(()) }
+        if self.holds(site, work)? {
+            return Err(Run::failed(&ran, undo));
+        }
+        remove(&begun)
     }
 
     fn not_rehearsed(&self, _site: &Site) -> Option<String> {

@@ -1,6 +1,6 @@
 //! `sql`: runs a script of the playbook in one transaction, together with the row that says it is in.
 
-use crate::database::{guard, is_in, ledger_row, standing};
+use crate::database::{guard, is_in, ledger_row, standing, take_counted};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use switchback_model::plan::{Access, Reversal, Touch};
 use switchback_model::record;
 use switchback_site::Site;
 use switchback_site::sqlite::ddl::has_transaction_control;
-use switchback_site::sqlite::{ScriptError, run_script, take};
+use switchback_site::sqlite::{ScriptError, run_script};
 
 record! {
     /// Runs SQL in one transaction.
@@ -143,8 +143,7 @@ impl Step for Sql {
         if is_in(site, &self.target, work)? {
             return Ok(Value::Null);
         }
-        guard(site, &self.target, work)?;
-        let mut exclusive = take(&site.database(&self.target)?, work.tell)?;
+        let mut exclusive = take_counted(site, &self.target, work)?;
         let row = ledger_row(work);
         let changed =
             run_script(exclusive.connection(), &self.script, &self.params, work.now, &row, work.tell)

@@ -1,7 +1,7 @@
 //! `start`: lets a service in, and waits until the new release answers as itself.
 
 use crate::services::{Known, PERSON_MS, READY_MS};
-use crate::stop::ServicesBody;
+use crate::stop::{LETTING_GO_MS, ServicesBody};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use switchback_engine::registry::Compiled;
@@ -107,16 +107,21 @@ impl Step for Start {
         Ok(json!({}))
     }
 
+    /// Stops it again. A status is believed no more than by `stop`: what comes next is a restore under its feet.
     fn undo(&self, site: &Site, (): &(), work: &Work<'_>) -> Result<(), StepError> {
         let known = Known::of(site, &self.service)?;
         known.refuse_foreign(Which::Old, work)?;
-        if let Outcome::Person(instruction) = site.service(&self.service)?.stop(work.tell)? {
-            known.poll(&instruction, PERSON_MS, work.tell, || known.is_stopped(work.tell))?;
+        let (doing, patience) = match site.service(&self.service)?.stop(work.tell)? {
+            Outcome::Person(instruction) => (instruction, PERSON_MS),
+            Outcome::Done | Outcome::Already => {
+                ("waiting until its stores are let go".to_owned(), LETTING_GO_MS)
+            }
+        };
+        if known.poll(&doing, patience, work.tell, || known.is_stopped(work.tell))? {
+            return Ok(());
         }
-        match known.state()? {
-            State::Running(_) => Err(StepError::failed(format!("stop {}: it still runs", self.service))),
-            _ => Ok(()),
-        }
+        Err(StepError::failed(format!("stop {}: it still runs ({})", self.service, known.state()?))
+            .details(known.in_the_stores()?))
     }
 
     fn by_hand(&self, site: &Site) -> Option<String> {

@@ -13,7 +13,7 @@ use switchback_site::Site;
 use switchback_site::service::{Outcome, State, Which};
 
 /// How long programs may take to let go of a store after their service was stopped.
-const LETTING_GO_MS: u64 = 5_000;
+pub(crate) const LETTING_GO_MS: u64 = 5_000;
 
 /// A service or a list of them: `stop: app`.
 pub struct ServicesBody(pub(crate) Vec<Spanned<String>>);

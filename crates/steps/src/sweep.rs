@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use switchback_engine::{Condition, Overlay, Preview, Step, StepError, Work};
 use switchback_model::plan::{Access, Reversal, Touch};
-use switchback_site::sqlite::{Fingerprint, JournalMode, OpenError, ledger, stamp, take};
+use switchback_site::sqlite::{Fingerprint, JournalMode, OpenError, ledger, take};
 use switchback_site::{Site, SiteError};
 
 /// The step.
@@ -117,11 +117,8 @@ impl Step for Sweep {
                     .details(before.differences(&now)));
             }
         }
-        let Some(mut manifest) = Manifest::read(work.dir, &self.target)? else { return Ok(()) };
+        let Some(manifest) = Manifest::read(work.dir, &self.target)? else { return Ok(()) };
         let mut exclusive = take(&site.database(&self.target)?, work.tell)?;
-        let counter = stamp::change_counter(exclusive.connection()).map_err(SiteError::from)?;
-        let ours = ledger::rows(exclusive.connection())?.iter().filter(|row| row.run == work.run).count();
-        manifest.counter = Some(counter.wrapping_sub(u32::try_from(ours).unwrap_or(0)));
-        manifest.write(work.dir, &self.target, work)
+        manifest.count_from(exclusive.connection(), &self.target, work)
     }
 }

@@ -43,5 +43,6 @@ pub use fingerprint::{Fingerprint, FingerprintError, schema_fingerprint};
 pub use holders::{Holder, Holders, holders};
 pub use ledger::{LEDGER, LedgerError, LedgerRow, Swept};
 pub use restore::{RestoreError, Restored, restore};
+pub use rusqlite::Connection;
 pub use script::{ScriptError, run_alter, run_script};
 pub use traits::{FileTraits, TraitsError};

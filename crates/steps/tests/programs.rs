@@ -1,0 +1,117 @@
+//! Programs and services that do half, lie, or work on a database for the run.
+#![allow(clippy::unwrap_used)]
+
+mod bench;
+
+use bench::{Bench, backup, sql, step, sweep};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::process::Command;
+use switchback_engine::{Step, StepError};
+use switchback_model::target::TargetDef;
+use switchback_steps::ensure::Ensure;
+use switchback_steps::run::Run;
+use switchback_steps::start::Start;
+
+fn probe(argv: &[&str]) -> serde_json::Value {
+    json!({ "ask": { "ask": "run", "argv": argv, "exit": 0 }, "verdict": { "verdict": "holds" } })
+}
+
+#[test]
+fn half_of_a_commands_effect_is_undone_as_well() {
+    let bench = Bench::new("wal");
+    let file = |name: &str| bench.folder.path().join(name).display().to_string();
+    let (one, two) = (file("one"), file("two"));
+    let script = format!("touch '{one}'; exit 3");
+    let run: Run = step(json!({
+        "argv": ["sh", "-c", script], "within_ms": 10_000, "undo": ["rm", "-f", one, two],
+        "done_when": probe(&["sh", "-c", &format!("test -e '{one}' && test -e '{two}' && echo yes")]),
+    }));
+    run.prepare(&bench.site, &bench.work("run")).unwrap();
+    assert!(run.apply(&bench.site, &(), &bench.work("run")).is_err());
+    assert!(std::path::Path::new(&one).exists());
+    bench.undo(&run, "run", &()).unwrap();
+    assert!(!std::path::Path::new(&one).exists(), "the half stayed");
+}
+
+/// Stands for a command of the application that works on its database: the command itself has no effect here, and what it
+/// would write is written while the step goes on.
+#[test]
+fn what_a_command_of_the_run_writes_is_not_taken_for_foreign() {
+    for mode in ["wal", "delete"] {
+        let bench = Bench::new(mode);
+        let then = bench.fingerprint();
+        let before = bench.carry_out(&backup(), "backup").unwrap();
+        bench.carry_out(&sql("UPDATE notes SET body = 'first'"), "first").unwrap();
+        let run: Run = step(json!({
+            "argv": ["true"], "within_ms": 10_000, "writes": ["db"],
+            "done_when": { "ask": { "ask": "sql", "store": { "target": "db" },
+                "sql": "SELECT 1 FROM notes WHERE body = 'theirs'", "params": {} }, "verdict": { "verdict": "holds" } },
+        }));
+        run.prepare(&bench.site, &bench.work("run")).unwrap();
+        bench.foreign_write(Some(mode));
+        run.apply(&bench.site, &(), &bench.work("run")).unwrap();
+        bench.carry_out(&sql("UPDATE notes SET body = 'second'"), "second").unwrap();
+        bench.undo(&sql(""), "second", &()).unwrap();
+        bench.undo(&run, "run", &()).unwrap();
+        bench.undo(&sql(""), "first", &()).unwrap();
+        bench.undo(&backup(), "backup", &before).unwrap();
+        assert_eq!(bench.fingerprint(), then, "{mode}");
+    }
+}
+
+#[test]
+fn foreign_hands_are_seen_again_after_a_command_of_the_run() {
+    let bench = Bench::new("wal");
+    let before = bench.carry_out(&backup(), "backup").unwrap();
+    let run: Run = step(
+        json!({ "argv": ["true"], "within_ms": 10_000, "writes": ["db"], "done_when": probe(&["echo", "yes"]) }),
+    );
+    run.prepare(&bench.site, &bench.work("run")).unwrap();
+    run.apply(&bench.site, &(), &bench.work("run")).unwrap();
+    bench.carry_out(&sql("UPDATE notes SET body = 'ours'"), "sql").unwrap();
+    bench.foreign_write(None);
+    assert!(matches!(sweep().prepare(&bench.site, &bench.work("sweep")), Err(StepError::Conflict(_))));
+    assert!(matches!(bench.undo(&backup(), "backup", &before), Err(StepError::Conflict(_))));
+    assert_eq!(bench.notes(), ["ours", "ours", "theirs"]);
+}
+
+#[test]
+fn a_service_whose_status_lies_is_not_taken_for_stopped_on_the_way_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    rusqlite::Connection::open(&path).unwrap().execute_batch("CREATE TABLE notes(id, body)").unwrap();
+    let command = json!({ "start": ["true"], "stop": ["true"], "status": ["false"], "grace": 0 });
+    let targets = BTreeMap::from([
+        ("db".to_owned(), TargetDef::Sqlite { path: path.display().to_string() }),
+        (
+            "app".to_owned(),
+            TargetDef::Service {
+                spec: json!({ "command": command }),
+                stores: vec!["db".to_owned()],
+                entrance: true,
+                old: None,
+                new: None,
+            },
+        ),
+    ]);
+    let bench = Bench::of(folder, targets);
+    let file = std::fs::File::open(&path).unwrap();
+    let mut service = Command::new("sleep").arg("60").stdin(file).spawn().unwrap();
+    let start: Start = step(json!({ "service": "app" }));
+    let undone = bench.undo(&start, "start", &());
+    service.kill().unwrap();
+    service.wait().unwrap();
+    assert!(matches!(undone, Err(StepError::Failed(_))), "{undone:?}");
+    bench.undo(&start, "start", &()).unwrap();
+}
+
+#[test]
+fn a_comparison_with_the_real_site_is_not_rehearsed() {
+    let bench = Bench::new("wal");
+    let ensure: Ensure = step(json!({ "probe": {
+        "ask": { "ask": "sql", "store": { "target": "db" }, "sql": "SELECT 1", "params": {} },
+        "verdict": { "verdict": "same-as", "other": { "ask": "run", "argv": ["real-thing"], "exit": 0 } },
+    } }));
+    assert!(ensure.not_rehearsed(&bench.site).unwrap().contains("real-thing"));
+}
