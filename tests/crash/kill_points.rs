@@ -49,7 +49,7 @@ fn killed_at(ends: &Ends, at: u64) -> bool {
         assert_eq!(ran.code(), Some(0), "{}", ran.text);
         return false;
     }
-    let verb = if at % 2 == 0 { "resume" } else { "rollback" };
+    let verb = if at.is_multiple_of(2) { "resume" } else { "rollback" };
     lab.finish(ends, verb, &format!("killed at fault point {at}, then {verb}"));
     true
 }

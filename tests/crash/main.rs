@@ -3,12 +3,17 @@
 #![allow(clippy::unwrap_used)]
 
 mod alone;
+#[path = "../support/chance.rs"]
+mod chance;
 mod cuts;
 #[path = "../support/ends.rs"]
 mod ends;
+mod full_disk;
 mod kill_points;
 #[path = "../support/lab.rs"]
 mod lab;
+mod lies;
 #[path = "../support/program.rs"]
 mod program;
+mod recuts;
 mod script;
