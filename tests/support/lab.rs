@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use switchback_engine::planner::{PlanRequest, Planned, plan};
 use switchback_engine::session::{Driver, Session, SessionError};
@@ -257,7 +258,8 @@ pub fn stand_ins(database: &Path, port: u16) -> ProcessSpec {
     ProcessSpec { old: launch("0.6"), new: Some(launch("0.7")), pid_file: None, grace: 10 }
 }
 
-fn site_file(database: &Path, port: u16, spec: &ProcessSpec) -> String {
+/// The site file of such an installation.
+pub fn site_file(database: &Path, port: u16, spec: &ProcessSpec) -> String {
     let argv = |launch: &Launch| serde_json::to_string(&launch.argv).unwrap();
     let new = spec.new.as_ref().map(argv).unwrap();
     format!(
@@ -268,8 +270,20 @@ fn site_file(database: &Path, port: u16, spec: &ProcessSpec) -> String {
     )
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+/// A port that nobody listens on, and that nobody is given meanwhile: a service that is stopped for a moment must find it
+/// free again. So it is none of those that the system hands out by itself, and no other one of this process.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    const FIRST: u64 = 11_000;
+    const COUNT: u64 = 20_000;
+    let offset = u64::from(std::process::id()).wrapping_mul(7919);
+    loop {
+        let number = offset + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = u16::try_from(FIRST + number % COUNT).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Waits until somebody listens on the port.

@@ -130,6 +130,8 @@ impl From<RunError> for Complaint {
                 Complaint::new(exit::STUCK, "R032", format!("cannot {}", chain(&error)))
                     .help("somebody changed the journal; its backups lie beside it, in `backup/`")
             }
+            RunError::Unfinished(_) => Complaint::new(exit::INTERRUPTED, "R034", format!("cannot {}", chain(&error)))
+                .help("mend what stands in the way, then `switchback resume` or `switchback rollback`"),
             RunError::Journal(_) => Complaint::new(exit::INTERRUPTED, "R033", format!("cannot {}", chain(&error)))
                 .help("mend what stands in the way of the journal, then `switchback resume` or `switchback rollback`"),
         }

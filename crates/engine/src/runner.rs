@@ -34,6 +34,9 @@ pub enum RunError {
     /// The journal holds records that cannot follow each other.
     #[error("trust the journal: {0}")]
     Illegal(#[from] Illegal),
+    /// What is no step's work did not succeed, such as removing a mark: the run is open and can be resumed.
+    #[error("go on: {}", .0.message)]
+    Unfinished(Trouble),
 }
 
 /// A run in the hands of this process.
@@ -162,10 +165,7 @@ impl<'a> Runner<'a> {
                 Err(StepError::Interrupted) => self.heed_interruption()?,
                 Err(StepError::Failed(trouble) | StepError::Conflict(trouble)) => {
                     // `perform` turns a step's failure into a record; what arrives here is no step's.
-                    return Err(RunError::Illegal(Illegal {
-                        record: trouble.message,
-                        state: "no step".into(),
-                    }));
+                    return Err(RunError::Unfinished(trouble));
                 }
             }
         }
@@ -180,7 +180,10 @@ impl<'a> Runner<'a> {
             Err(_) if self.state.steps.iter().any(|step| *step != StepState::Waiting) => Ok(()),
             Err(error) => {
                 // Whatever marks were put are taken away again as well as may be.
-                let _ = self.site.remove_marks(&self.state.run, &self.tell);
+                let removed = self.site.remove_marks(&self.state.run, &self.tell);
+                if removed.is_err_and(|error| error.halt() == Some(Halt::Cut)) {
+                    return Err(RunError::Cut);
+                }
                 self.note(Record::RunEnded { outcome: Outcome::RolledBack })?;
                 Err(RunError::Mark(error))
             }
@@ -355,15 +358,10 @@ impl<'a> Runner<'a> {
         }
     }
 
+    /// A run is closed when nothing of it is left in the site: a mark that stays would keep everybody out.
     fn close(&self, outcome: Outcome) -> Result<Record, StepError> {
-        match self.site.remove_marks(&self.state.run, &self.tell) {
-            Ok(()) => Ok(Record::RunEnded { outcome }),
-            Err(error) => match error.halt() {
-                Some(Halt::Cut) => Err(StepError::Cut),
-                // A mark that stays is a nuisance that names this run; the run itself is over.
-                _ => Ok(Record::RunEnded { outcome }),
-            },
-        }
+        self.site.remove_marks(&self.state.run, &self.tell)?;
+        Ok(Record::RunEnded { outcome })
     }
 }
 
