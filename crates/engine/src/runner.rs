@@ -158,11 +158,13 @@ impl<'a> Runner<'a> {
             if let Move::Stop(outcome) = next {
                 return Ok(outcome);
             }
-            self.heed_interruption()?;
+            if self.heed_interruption()? {
+                continue;
+            }
             match self.perform(next) {
                 Ok(record) => self.note(record)?,
                 Err(StepError::Cut) => return Err(RunError::Cut),
-                Err(StepError::Interrupted) => self.heed_interruption()?,
+                Err(StepError::Interrupted) => drop(self.heed_interruption()?),
                 Err(StepError::Failed(trouble) | StepError::Conflict(trouble)) => {
                     // `perform` turns a step's failure into a record; what arrives here is no step's.
                     return Err(RunError::Unfinished(trouble));
@@ -190,13 +192,15 @@ impl<'a> Runner<'a> {
         }
     }
 
-    fn heed_interruption(&mut self) -> Result<(), RunError> {
+    /// Says whether a signal turned the run round: then what was decided before no longer holds.
+    fn heed_interruption(&mut self) -> Result<bool, RunError> {
         if self.tell.go_on().is_ok() {
-            return Ok(());
+            return Ok(false);
         }
         if self.back_on_interrupt && self.state.turn.is_none() && self.state.committed.is_none() {
             self.tell.stop_flag().store(false, Ordering::Relaxed);
-            return self.note(Record::RollbackStarted { turn: Turn::Interrupted });
+            self.note(Record::RollbackStarted { turn: Turn::Interrupted })?;
+            return Ok(true);
         }
         self.note(Record::Interrupted)?;
         Err(RunError::Interrupted)
