@@ -9,6 +9,7 @@ mod cuts;
 #[path = "../support/ends.rs"]
 mod ends;
 mod full_disk;
+mod kill_moments;
 mod kill_points;
 #[path = "../support/lab.rs"]
 mod lab;
@@ -17,3 +18,4 @@ mod lies;
 mod program;
 mod recuts;
 mod script;
+mod signals;

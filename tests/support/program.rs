@@ -3,15 +3,15 @@
 #![allow(dead_code)]
 
 use crate::ends::{End, Ends};
-use crate::lab::{LOSSES, PROGRAM, stand_ins};
+use crate::lab::{LOSSES, PROGRAM, free_port, site_file, stand_ins, wait_until_it_listens};
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use switchback_engine::state_dir::StateDir;
 use switchback_site::Tell;
-use switchback_site::service::{Service, ServiceSpec};
+use switchback_site::service::{Service, ServiceSpec, Which};
 
-/// An installation whose old release runs, made by `switchback demo --build-only --running`.
+/// An installation whose old release runs, built by `switchback demo --build-only`.
 pub struct Installation {
     /// The database.
     pub database: PathBuf,
@@ -23,7 +23,7 @@ pub struct Installation {
     pub service: Box<dyn Service>,
     /// Where the service answers.
     pub port: u16,
-    _folder: Option<tempfile::TempDir>,
+    _folder: tempfile::TempDir,
 }
 
 /// What a run of the program came to.
@@ -51,23 +51,24 @@ impl Installation {
     /// The small lab.
     pub fn small() -> Installation {
         let folder = tempfile::tempdir().unwrap();
-        let built = run(Command::new(PROGRAM)
-            .args(["demo", "--build-only", "--running", "--dir"])
-            .arg(folder.path()));
+        let built = run(Command::new(PROGRAM).args(["demo", "--build-only", "--dir"]).arg(folder.path()));
         assert!(built.status.success(), "{}", built.text);
-        Installation::at(folder)
+        Installation::started_in(folder)
     }
 
-    /// Takes up one whose folder was built, and whose service runs or will.
-    pub fn at(folder: tempfile::TempDir) -> Installation {
-        let root = std::fs::canonicalize(folder.path()).unwrap();
+    /// Writes a site file for the database in this folder, and starts the old release over it.
+    pub fn started_in(folder: tempfile::TempDir) -> Installation {
+        let (database, port) = (folder.path().join("data/backups.db"), free_port());
+        let spec = stand_ins(&database, port);
         let site = folder.path().join("site.yaml");
-        let port = port_in(&site);
-        let database = folder.path().join("data/backups.db");
-        let state = StateDir::at(root.join(".switchback"));
-        let service =
-            ServiceSpec::Process(stand_ins(&database, port)).service("app", &state.services(), &state.logs());
-        Installation { database, site, state, service, port, _folder: Some(folder) }
+        std::fs::write(&site, site_file(&database, port, &spec)).unwrap();
+        let state = StateDir::at(folder.path().join(".switchback"));
+        state.make().unwrap();
+        std::fs::create_dir_all(state.logs()).unwrap();
+        let service = ServiceSpec::Process(spec).service("app", &state.services(), &state.logs());
+        service.start(Which::Old, &Tell::quiet()).unwrap();
+        wait_until_it_listens(port);
+        Installation { database, site, state, service, port, _folder: folder }
     }
 
     /// A verb, ready to be run on this site.
@@ -142,10 +143,4 @@ pub fn run(command: &mut Command) -> Ran {
 /// Starts a command that nobody listens to.
 pub fn start(command: &mut Command) -> Child {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
-}
-
-fn port_in(site: &Path) -> u16 {
-    let text = std::fs::read_to_string(site).unwrap();
-    let (_, rest) = text.split_once("url: http://127.0.0.1:").unwrap();
-    rest.lines().next().unwrap().trim().parse().unwrap()
 }
