@@ -46,10 +46,11 @@ impl<'a> Known<'a> {
         Ok(self.site.service(self.name)?.state()?)
     }
 
-    /// Whether this release answers as itself; `None` when the playbook has no probe for it.
-    pub fn answers(&self, which: Which, tell: &Tell) -> Option<bool> {
-        let probe = self.probe(which)?;
-        Some(matches!(self.site.judge_once(probe, tell), Ok(judgement) if judgement.holds))
+    /// Whether this release answers as itself; `None` when the playbook has no probe for it. A stop that was asked for
+    /// meanwhile is no answer.
+    pub fn answers(&self, which: Which, tell: &Tell) -> Result<Option<bool>, StepError> {
+        let Some(probe) = self.probe(which) else { return Ok(None) };
+        Ok(Some(crate::check::look(probe, self.site, tell)?.is_some()))
     }
 
     /// Which release runs, as far as the service itself or a probe can tell.
@@ -91,8 +92,8 @@ impl<'a> Known<'a> {
             State::Stopped => self.in_the_stores()?.is_empty(),
             State::Unknown(_) => {
                 self.in_the_stores()?.is_empty()
-                    && self.answers(Which::Old, tell) != Some(true)
-                    && self.answers(Which::New, tell) != Some(true)
+                    && self.answers(Which::Old, tell)? != Some(true)
+                    && self.answers(Which::New, tell)? != Some(true)
             }
         })
     }

@@ -76,11 +76,11 @@ impl Step for Start {
             State::Running(Some(Which::Old)) => {
                 Condition::Conflict(format!("{} runs in its old release: somebody started it", self.service))
             }
-            State::Running(Some(Which::New)) => match answers(Which::New) {
+            State::Running(Some(Which::New)) => match answers(Which::New)? {
                 Some(false) => Condition::Pending,
                 _ => Condition::applied(),
             },
-            State::Running(None) | State::Unknown(_) => match (answers(Which::New), answers(Which::Old)) {
+            State::Running(None) | State::Unknown(_) => match (answers(Which::New)?, answers(Which::Old)?) {
                 (Some(true), _) => Condition::applied(),
                 (_, Some(true)) => Condition::Conflict(format!(
                     "{} answers as its old release: somebody started it",
@@ -100,7 +100,7 @@ impl Step for Start {
         let known = Known::of(site, &self.service)?;
         if let Outcome::Person(instruction) = site.service(&self.service)?.start(Which::New, work.tell)? {
             known.poll(&instruction, PERSON_MS, work.tell, || {
-                Ok(known.answers(Which::New, work.tell) == Some(true))
+                Ok(known.answers(Which::New, work.tell)? == Some(true))
             })?;
         }
         known.wait_ready(Which::New, READY_MS, work.tell)?;

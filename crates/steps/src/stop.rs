@@ -95,7 +95,7 @@ impl Step for Stop {
         let was = match known.state()? {
             State::Running(which) => Some(which.unwrap_or(Which::Old)),
             State::Stopped => None,
-            State::Unknown(_) if known.answers(Which::New, work.tell) == Some(true) => Some(Which::New),
+            State::Unknown(_) if known.answers(Which::New, work.tell)? == Some(true) => Some(Which::New),
             State::Unknown(_) => Some(Which::Old),
         };
         Ok(StopBefore { was })
@@ -130,7 +130,7 @@ impl Step for Stop {
             _ => match site.service(&self.service)?.start(was, work.tell)? {
                 Outcome::Person(instruction) if known.probe(was).is_some() => {
                     known.poll(&instruction, PERSON_MS, work.tell, || {
-                        Ok(known.answers(was, work.tell) == Some(true))
+                        Ok(known.answers(was, work.tell)? == Some(true))
                     })?;
                 }
                 Outcome::Person(_) | Outcome::Done | Outcome::Already => {}
