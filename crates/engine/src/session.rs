@@ -119,7 +119,8 @@ impl Session {
         })
     }
 
-    /// Takes up a run that exists, in whatever state its journal says.
+    /// Takes up a run that exists, in whatever state its journal says. A transaction that its last life left half done in
+    /// a database is rolled back.
     pub fn open(
         dir: RunDir,
         state: &StateDir,
@@ -137,6 +138,8 @@ impl Session {
         let folders = take_folders(&site)?;
         refuse_other_run(&site, &dir)?;
         let journal = Journal::open(&dir.journal())?;
+        // A process that was killed while SQLite committed leaves a database that nobody can look into.
+        site.settle()?;
         Ok(Session {
             dir,
             plan,

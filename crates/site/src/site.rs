@@ -9,6 +9,7 @@ use crate::lock::LockError;
 use crate::marker::{Marker, MarkerError};
 use crate::probe::{Answer, patient};
 use crate::service::{Service, ServiceError, ServiceSpec};
+use crate::sqlite::connect::side_file;
 use crate::sqlite::{
     CompareError, Database, ExclusiveError, Fingerprint, FingerprintError, JournalMode, LEDGER, LedgerError,
     LedgerRow, OpenError, ledger,
@@ -238,6 +239,20 @@ impl Site {
     /// Returns the fingerprint of a database.
     pub fn database_fingerprint(&self, target: &str, tell: &Tell) -> Result<Fingerprint, SiteError> {
         Ok(Fingerprint::of(&self.database(target)?, tell)?)
+    }
+
+    /// Rolls back what a killed process left half done in a database, as every program that opens it for changes does.
+    ///
+    /// Only for a run that is taken up: those who merely look may not write, and cannot read such a database either.
+    pub fn settle(&self) -> Result<(), SiteError> {
+        for store in self.stores() {
+            let database = self.database(store)?;
+            let path = database.real_path()?;
+            if path.exists() && side_file(&path, "-journal").exists() {
+                drop(database.open_write()?);
+            }
+        }
+        Ok(())
     }
 
     /// Returns what identifies the shape of a target, a line each: a difference means that a plan is for another site.
