@@ -9,6 +9,7 @@ mod cuts;
 #[path = "../support/ends.rs"]
 mod ends;
 mod full_disk;
+mod half_commit;
 mod kill_moments;
 mod kill_points;
 #[path = "../support/lab.rs"]
