@@ -8,7 +8,7 @@ use crate::facts;
 use crate::overlay::Overlay;
 use crate::playbook::{LoadedPlaybook, entries};
 use crate::registry::Registry;
-use crate::state_dir;
+use crate::state_dir::{self, StateDir};
 use crate::step::{AnyStep, Preview};
 use crate::timing::Timings;
 use std::collections::{BTreeMap, BTreeSet};
@@ -250,12 +250,18 @@ fn refuse_open_run(site: &Site) -> Result<(), PlanFailure> {
         (row.run, state_dir)
     });
     let Some((run, state_dir)) = marked.or(inside) else { return Ok(()) };
-    Err(Refusal::new("D002", format!("a run is open on this site: {run}"))
-        .help(format!(
-            "its directory is {}; take it up there with `switchback resume` or `switchback rollback` and `--state {0}`",
-            state_dir.display()
-        ))
-        .into())
+    let (state, directory) = (state_dir.display(), StateDir::at(&state_dir).run(&run));
+    let help = if directory.root().exists() {
+        format!(
+            "its directory is in {state}; take it up there with `switchback resume` or `switchback rollback` and `--state {state}`"
+        )
+    } else {
+        format!(
+            "its directory {} is gone: bring it back, it holds the journal and the backup, then `switchback rollback --state {state}`",
+            directory.root().display()
+        )
+    };
+    Err(Refusal::new("D002", format!("a run is open on this site: {run}")).help(help).into())
 }
 
 /// Compiles the steps of one stretch: one freeze, each hop's change and proof, one thaw.

@@ -59,7 +59,13 @@ impl<'a> Known<'a> {
             State::Stopped => None,
             State::Running(Some(which)) => Some(which),
             State::Running(None) | State::Unknown(_) => {
-                [Which::New, Which::Old].into_iter().find(|which| self.answers(*which, tell) == Some(true))
+                let mut found = None;
+                for which in [Which::New, Which::Old] {
+                    if found.is_none() && self.answers(which, tell)? == Some(true) {
+                        found = Some(which);
+                    }
+                }
+                found
             }
         })
     }

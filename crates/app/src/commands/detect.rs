@@ -11,9 +11,13 @@ use switchback_engine::session::SessionError;
 pub fn run(global: &Global, output: &Output) -> Result<u8, Complaint> {
     let context = Context::load(global)?;
     let site = context.site()?;
-    let installed = context.detect(&site)?;
     let marks = site.open_runs().map_err(SessionError::from)?;
     let open: Vec<_> = marks.into_iter().map(|mark| (mark.run, mark.state_dir)).collect();
+    let name = |(run, state): &(String, std::path::PathBuf)| {
+        output.say(&format!("  run {run} is open on this site; its state folder is {}", state.display()));
+    };
+    // In the middle of a run the evidence may disagree; then this is why.
+    let installed = context.detect(&site).inspect_err(|_| open.iter().for_each(name))?;
     if output.json {
         output.value(&json!({
             "playbook": context.playbook.playbook.playbook.value,
@@ -25,8 +29,6 @@ pub fn run(global: &Global, output: &Output) -> Result<u8, Complaint> {
     for line in &installed.evidence {
         output.say(&format!("  {line}"));
     }
-    for (run, state) in open {
-        output.say(&format!("  run {run} is open on this site; its state folder is {}", state.display()));
-    }
+    open.iter().for_each(name);
     Ok(exit::DONE)
 }
