@@ -4,6 +4,7 @@
 
 mod drift;
 mod held;
+mod journals;
 mod locks;
 mod refused;
 mod services;
