@@ -72,10 +72,7 @@ pub(crate) fn guard(site: &Site, target: &str, work: &Work<'_>) -> Result<(), St
     if counter == expected {
         return Ok(());
     }
-    Err(foreign(
-        target,
-        format!("{} were committed by another program", counted(counter.wrapping_sub(expected))),
-    ))
+    Err(foreign(target, format!("another program committed {}", counted(counter.wrapping_sub(expected)))))
 }
 
 /// Stops counting before a foreign program works on the database for this run.

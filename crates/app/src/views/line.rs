@@ -147,7 +147,8 @@ pub fn lines(
 /// What is wrong and what to do, indented below the step.
 pub fn trouble_lines(trouble: &Trouble) -> Vec<String> {
     let mut lines = vec![format!("     error[{}]: cannot {}", trouble.code, trouble.message)];
-    if trouble.code == "R004" {
+    // A conflict and an answer that is not the wanted one are findings, not attempts.
+    if trouble.code == "R003" || trouble.code == "R004" {
         lines[0] = format!("     error[{}]: {}", trouble.code, trouble.message);
     }
     lines.extend(trouble.details.iter().map(|line| format!("       {line}")));
