@@ -1,32 +1,12 @@
 //! Past the commit point: writers are in again, so a failure waits for a person, and the way back says what it loses.
 
-use crate::support::{ACCEPTED, Options, Ran, Site};
-use std::process::Stdio;
+use crate::support::{LET_IN, Ran, Site};
 
-/// A look from outside that waits until the test says how it ends: by 1 it is not the wanted answer.
-const LOOKS_WHEN_TOLD: (&str, &str) = (
-    "    confirm:\n",
-    r#"    confirm:
-      - ensure: {id: look, run: [sh, -c, "while [ ! -e FLAG ]; do sleep 0.05; done; cat FLAG; exit $(cat FLAG)"], else: "somebody does not like it"}
-"#,
-);
-
-/// Applies, and uploads a report between the thaw and the end of the look.
+/// Applies, and uploads a report between the thaw and the end of a look from outside.
 fn written_to_before_the_look(exit: &str) -> (Site, Ran) {
-    let mut site = Site::with(&Options { playbook: &[LOOKS_WHEN_TOLD], ..Options::default() });
-    let playbook = site.path("playbook/playbook.yaml");
-    let flag = site.path("looked");
-    let text = std::fs::read_to_string(&playbook).unwrap().replace("FLAG", &flag.display().to_string());
-    std::fs::write(&playbook, text).unwrap();
-    site.start_old();
-    let mut command = site.command(&[&["apply"], &ACCEPTED[..]].concat());
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    while !site.is_new() {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    let (site, child) = Site::waiting_at(LET_IN, true);
     site.upload("late-machine");
-    std::fs::write(site.path("written"), exit).unwrap();
-    std::fs::rename(site.path("written"), flag).unwrap();
+    site.go_on(exit);
     let output = child.wait_with_output().unwrap();
     (site, Ran::of(&output))
 }
@@ -34,7 +14,7 @@ fn written_to_before_the_look(exit: &str) -> (Site, Ran) {
 /// An upgrade that is held: the new release took an upload before a look from outside failed.
 fn held() -> Site {
     let (site, ran) = written_to_before_the_look("1");
-    ran.expect(22, &["somebody does not like it", "held past the commit point", "resume --accept look"]);
+    ran.expect(22, &["somebody does not like it", "held past the commit point", "resume --accept wait"]);
     site
 }
 
@@ -66,8 +46,8 @@ fn a_failure_after_writes_is_held_and_the_way_back_lists_what_it_loses() {
 #[test]
 fn a_held_run_goes_on_once_its_failure_is_accepted() {
     let site = held();
-    site.run(&["resume", "--accept", "look"])
-        .expect(0, &["tester@", "accepted the failure of look", "upgraded"]);
+    site.run(&["resume", "--accept", "wait"])
+        .expect(0, &["tester@", "accepted the failure of wait", "upgraded"]);
     site.run(&["status"]).expect(0, &["upgraded"]);
     assert_eq!(site.get("/api/summary").1["totalBackupsRuns"], 157);
 }

@@ -1,25 +1,7 @@
 //! The journal is the run's truth: a torn tail is cut, damage is never guessed over, a lost directory is asked for.
 
-use crate::support::Site;
+use crate::support::{Site, TABLES_CHANGED};
 use std::path::PathBuf;
-
-/// An upgrade that was killed with its tables changed.
-fn killed() -> (Site, switchback_site::sqlite::Fingerprint) {
-    let site = Site::new();
-    let before = site.fingerprint();
-    // The number of the point does not matter, but the backup has to be there and the change begun.
-    for point in (0..).map(|turn| 60 + turn * 4) {
-        assert!(point < 400, "no such point");
-        site.apply_with_fault(&format!("kill@{point}"));
-        let text = std::fs::read_to_string(journal(&site)).unwrap();
-        if text.contains(r#""step":9"#) || text.contains("alter-db") {
-            return (site, before);
-        }
-        site.run(&["rollback"]).expect(0, &[]);
-        std::fs::remove_dir_all(site.run_dir()).unwrap();
-    }
-    unreachable!()
-}
 
 fn journal(site: &Site) -> PathBuf {
     site.run_dir().join("journal.jsonl")
@@ -28,7 +10,7 @@ fn journal(site: &Site) -> PathBuf {
 #[test]
 fn a_torn_tail_is_cut_and_the_run_goes_on() {
     for verb in [&["resume"][..], &["rollback", "--yes"]] {
-        let (site, before) = killed();
+        let (site, before) = Site::killed_at(TABLES_CHANGED);
         let whole = std::fs::read(journal(&site)).unwrap();
         let last = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap();
         std::fs::write(journal(&site), &whole[..last + (whole.len() - last) / 2]).unwrap();
@@ -44,7 +26,7 @@ fn a_torn_tail_is_cut_and_the_run_goes_on() {
 
 #[test]
 fn a_journal_damaged_in_the_middle_is_not_guessed_over() {
-    let (site, _) = killed();
+    let (site, _) = Site::killed_at(TABLES_CHANGED);
     let now = site.fingerprint();
     let whole = std::fs::read(journal(&site)).unwrap();
     let mut damaged = whole.clone();
@@ -63,7 +45,7 @@ fn a_journal_damaged_in_the_middle_is_not_guessed_over() {
 
 #[test]
 fn a_line_that_is_missing_is_damage() {
-    let (site, _) = killed();
+    let (site, _) = Site::killed_at(TABLES_CHANGED);
     let whole = std::fs::read_to_string(journal(&site)).unwrap();
     let lines: Vec<&str> = whole.lines().collect();
     let without: Vec<&str> =
@@ -74,7 +56,7 @@ fn a_line_that_is_missing_is_damage() {
 
 #[test]
 fn a_lost_run_directory_is_asked_for_by_name() {
-    let (site, before) = killed();
+    let (site, before) = Site::killed_at(TABLES_CHANGED);
     let run = site.run_dir();
     let name = run.file_name().unwrap().to_string_lossy().into_owned();
     let (state, away) = (site.state().display().to_string(), site.path("away"));
@@ -94,7 +76,7 @@ fn a_lost_run_directory_is_asked_for_by_name() {
 
 #[test]
 fn an_open_run_is_known_by_its_rows_when_its_mark_is_lost_too() {
-    let (site, _) = killed();
+    let (site, _) = Site::killed_at(TABLES_CHANGED);
     let run = site.run_dir();
     let name = run.file_name().unwrap().to_string_lossy().into_owned();
     std::fs::remove_file(site.path("data/.backups.db.switchback")).unwrap();

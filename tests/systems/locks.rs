@@ -1,35 +1,11 @@
 //! Others in the way: a second operator, a program that holds the database's lock, a writer that does not stop.
 
-use crate::support::{ACCEPTED, Options, Ran, Site};
-use std::process::{Child, Stdio};
+use crate::support::{ACCEPTED, Ran, Site, TABLES_CHANGED};
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// A proof that waits until the test lets it go on.
-const WAITS: (&str, &str) = (
-    "    prove:\n",
-    "    prove:\n      - ensure: {id: wait, run: [sh, -c, \"touch FLAG.waits; while [ ! -e FLAG ]; do sleep 0.05; done; echo on\"]}\n",
-);
-
-/// An upgrade that waits in the middle, with its tables changed.
-fn in_the_middle() -> (Site, Child) {
-    let site = Site::with(&Options { playbook: &[WAITS], ..Options::default() });
-    let playbook = site.path("playbook/playbook.yaml");
-    let flag = site.path("go-on").display().to_string();
-    let text = std::fs::read_to_string(&playbook).unwrap().replace("FLAG", &flag);
-    std::fs::write(&playbook, text).unwrap();
-    site.run(&["plan"]).expect(0, &[]);
-    site.run(&["plan", "--state", &site.path("other").display().to_string()]).expect(0, &[]);
-    let mut command = site.command(&[&["apply"], &ACCEPTED[..]].concat());
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    while !site.path("go-on.waits").exists() {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    (site, child)
-}
 
 #[test]
 fn a_second_operator_is_told_who_has_the_site() {
-    let (site, child) = in_the_middle();
+    let (site, child) = Site::waiting_at(TABLES_CHANGED, false);
     let other = site.path("other").display().to_string();
     let run = site.run_dir().file_name().unwrap().to_string_lossy().into_owned();
     let state = site.state().display().to_string();
@@ -44,17 +20,17 @@ fn a_second_operator_is_told_who_has_the_site() {
     // Whoever only looks is told as well.
     site.run(&["plan", "--state", &other]).expect(11, &["D002", &run, &state]);
     site.run(&["status"]).expect(30, &[&run]);
-    std::fs::write(site.path("go-on"), "").unwrap();
+    site.go_on("0");
     Ran::of(&child.wait_with_output().unwrap()).expect(0, &["upgraded"]);
     site.run(&[&["apply", "--state", &other], &ACCEPTED[..]].concat()).expect(0, &["nothing to do"]);
 }
 
 #[test]
 fn a_run_whose_process_is_gone_is_named_and_not_called_held() {
-    let (site, mut child) = in_the_middle();
+    let (site, mut child) = Site::waiting_at(TABLES_CHANGED, false);
     child.kill().unwrap();
     child.wait().unwrap();
-    std::fs::write(site.path("go-on"), "").unwrap();
+    site.go_on("0");
     let other = site.path("other").display().to_string();
     let apply = [&["apply", "--state", &other], &ACCEPTED[..]].concat();
     site.run(&apply).expect(11, &["D002", "`switchback resume`", &site.state().display().to_string()]);

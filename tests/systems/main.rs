@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod drift;
+mod hands;
 mod held;
 mod journals;
 mod locks;

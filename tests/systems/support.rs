@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use switchback_labs::duplistatus::{Fault, LabOptions, LabSize, build};
 use switchback_site::Tell;
@@ -21,6 +21,12 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_switchback");
 /// What the lab's settings and notices lose, accepted.
 pub const ACCEPTED: [&str; 5] =
     ["--yes", "--accept", "unresolved-settings", "--accept", "unresolved-notices"];
+
+/// Places of the playbook before which an upgrade can be made to wait: the settings are moved, the tables are new, the
+/// new release is let in.
+pub const SETTINGS_MOVED: &str = "      - sql:\n          says: \"rename {machine_name}";
+pub const TABLES_CHANGED: &str = "      - ensure:\n          says: \"prove that every machine is";
+pub const LET_IN: &str = "      - ensure:\n          says: \"look whether the new release answers";
 
 /// What one call of the binary came to.
 pub struct Ran {
@@ -76,7 +82,7 @@ pub struct Site {
     pub database: PathBuf,
     pub port: u16,
     spec: ProcessSpec,
-    started: bool,
+    before: Option<Fingerprint>,
 }
 
 impl Site {
@@ -105,11 +111,49 @@ impl Site {
             pid_file: None,
             grace: 2,
         };
-        let site = Site { folder, database, port, spec, started: false };
+        let site = Site { folder, database, port, spec, before: None };
         let playbook = if options.playbook.is_empty() { "duplistatus" } else { "playbook" };
         site.write_playbook(options.playbook);
         site.write_site_file(playbook, "v0.7.27");
         site
+    }
+
+    /// The small lab with an upgrade on its way that waits at a place of the playbook for [`Site::go_on`].
+    pub fn waiting_at(place: &str, running: bool) -> (Site, Child) {
+        let wait = r#"      - ensure: {id: wait, run: [sh, -c, "touch FLAG.waits; while [ ! -e FLAG ]; do sleep 0.05; done; cat FLAG; exit $(cat FLAG)"], else: "somebody does not like it"}"#;
+        let mut site =
+            Site::with(&Options { playbook: &[(place, &format!("{wait}\n{place}"))], ..Options::default() });
+        let playbook = site.path("playbook/playbook.yaml");
+        let text = std::fs::read_to_string(&playbook).unwrap();
+        std::fs::write(&playbook, text.replace("FLAG", &site.path("go-on").display().to_string())).unwrap();
+        site.before = Some(site.fingerprint());
+        site.run(&["plan"]).expect(0, &[]);
+        if running {
+            site.start_old();
+        }
+        let mut command = site.command(&[&["apply"], &ACCEPTED[..]].concat());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        while !site.path("go-on.waits").exists() {
+            assert!(child.try_wait().unwrap().is_none(), "the upgrade ended before {place:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        (site, child)
+    }
+
+    /// Lets an upgrade that waits go on: by 0 what it waited for is as wanted, by 1 it is not.
+    pub fn go_on(&self, exit: &str) {
+        std::fs::write(self.path("answer"), exit).unwrap();
+        std::fs::rename(self.path("answer"), self.path("go-on")).unwrap();
+    }
+
+    /// An upgrade that was killed at a place of the playbook, and the fingerprint from before it.
+    pub fn killed_at(place: &str) -> (Site, Fingerprint) {
+        let (site, mut child) = Site::waiting_at(place, false);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        site.go_on("0");
+        let before = site.before.clone().unwrap();
+        (site, before)
     }
 
     fn write_playbook(&self, changes: &[(&str, &str)]) {
@@ -240,7 +284,6 @@ impl Site {
 
     /// Starts the old release, as an operator's supervisor would have, and waits until it answers.
     pub fn start_old(&mut self) {
-        self.started = true;
         self.service().start(Which::Old, &Tell::quiet()).unwrap();
         self.wait_for_answer();
     }
