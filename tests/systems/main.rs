@@ -2,6 +2,7 @@
 //! of this suite that fails when its guard is taken away.
 #![allow(clippy::unwrap_used)]
 
+mod disk;
 mod drift;
 mod hands;
 mod held;

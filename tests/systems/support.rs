@@ -22,8 +22,9 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_switchback");
 pub const ACCEPTED: [&str; 5] =
     ["--yes", "--accept", "unresolved-settings", "--accept", "unresolved-notices"];
 
-/// Places of the playbook before which an upgrade can be made to wait: the settings are moved, the tables are new, the
+/// Places of the playbook before which an upgrade can be made to wait: all runs yet, the settings are moved, the tables are new, the
 /// new release is let in.
+pub const STILL_RUNNING: &str = "      - stop: app";
 pub const SETTINGS_MOVED: &str = "      - sql:\n          says: \"rename {machine_name}";
 pub const TABLES_CHANGED: &str = "      - ensure:\n          says: \"prove that every machine is";
 pub const LET_IN: &str = "      - ensure:\n          says: \"look whether the new release answers";
@@ -82,7 +83,8 @@ pub struct Site {
     pub database: PathBuf,
     pub port: u16,
     spec: ProcessSpec,
-    before: Option<Fingerprint>,
+    /// The fingerprint from before an upgrade that waits.
+    pub before: Option<Fingerprint>,
 }
 
 impl Site {
@@ -120,9 +122,17 @@ impl Site {
 
     /// The small lab with an upgrade on its way that waits at a place of the playbook for [`Site::go_on`].
     pub fn waiting_at(place: &str, running: bool) -> (Site, Child) {
+        Site::waiting_in(place, running, None)
+    }
+
+    /// The same, with the database in a folder on another filesystem.
+    pub fn waiting_in(place: &str, running: bool, data: Option<&Path>) -> (Site, Child) {
         let wait = r#"      - ensure: {id: wait, run: [sh, -c, "touch FLAG.waits; while [ ! -e FLAG ]; do sleep 0.05; done; cat FLAG; exit $(cat FLAG)"], else: "somebody does not like it"}"#;
-        let mut site =
-            Site::with(&Options { playbook: &[(place, &format!("{wait}\n{place}"))], ..Options::default() });
+        let mut site = Site::with(&Options {
+            playbook: &[(place, &format!("{wait}\n{place}"))],
+            data,
+            ..Options::default()
+        });
         let playbook = site.path("playbook/playbook.yaml");
         let text = std::fs::read_to_string(&playbook).unwrap();
         std::fs::write(&playbook, text.replace("FLAG", &site.path("go-on").display().to_string())).unwrap();

@@ -1,0 +1,135 @@
+//! Room: too little is refused beforehand, and a disk that fills up in the downtime leads back.
+
+use crate::support::{Options, Ran, STILL_RUNNING, Site};
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+use tempfile::TempDir;
+
+/// A small filesystem of its own.
+struct Small(TempDir);
+
+impl Small {
+    /// Mounts one; nothing where the tests may not mount.
+    fn of(kib: u64) -> Option<Small> {
+        let folder = TempDir::new().unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={kib}k"), "tmpfs"]).arg(folder.path());
+        mount.output().is_ok_and(|output| output.status.success()).then_some(Small(folder))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Leaves only so much room.
+    fn leave(&self, kib: u64) {
+        let free = switchback_site::disk::space(self.path()).unwrap().free;
+        let mut ballast = File::create(self.path().join("ballast")).unwrap();
+        for _ in 0..free.saturating_sub(kib << 10) / 4096 {
+            ballast.write_all(&[1; 4096]).unwrap();
+        }
+    }
+
+    fn free(&self) {
+        std::fs::remove_file(self.path().join("ballast")).unwrap();
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
+    }
+}
+
+#[test]
+fn too_little_room_is_refused_and_says_how_much_is_missing() {
+    let Some(small) = Small::of(8 << 10) else { return };
+    let site = Site::with(&Options { data: Some(small.path()), ..Options::default() });
+    let before = site.fingerprint();
+    small.leave(512);
+    let words = [
+        "D010",
+        "has 512.0 KiB free, and the upgrade needs",
+        "help: free ",
+        "way back",
+        "nothing was changed",
+    ];
+    site.run(&["plan"]).expect(11, &words);
+    site.apply().expect(11, &words);
+    assert_eq!(site.fingerprint(), before);
+    site.expect_no_run();
+    small.free();
+    site.run(&["plan"]).expect(0, &[]);
+    // What was planned on a roomy disk is judged again.
+    small.leave(512);
+    site.apply().expect(11, &words);
+    small.free();
+    site.apply().expect(0, &["upgraded"]);
+}
+
+#[test]
+fn a_disk_that_somebody_fills_in_the_downtime_leads_back() {
+    for kib in [0, 8, 64, 256, 768, 1300] {
+        let Some(small) = Small::of(16 << 10) else { return };
+        let (site, child) = Site::waiting_in(STILL_RUNNING, true, Some(small.path()));
+        let before = site.before.clone().unwrap();
+        small.leave(kib);
+        site.go_on("0");
+        let ran = Ran::of(&child.wait_with_output().unwrap());
+        match ran.code {
+            0 => {}
+            20 => assert_eq!(site.fingerprint(), before, "{kib} KiB"),
+            // The way back needs room as well: it says so, and goes on when there is some.
+            21 => {
+                ran.expect(21, &["stuck", "switchback rollback"]);
+                small.free();
+                site.run(&["rollback", "--yes"]).expect(0, &["rolled back: as before"]);
+                assert_eq!(site.fingerprint(), before, "{kib} KiB");
+            }
+            other => panic!("{kib} KiB: exit code {other}\n{}", ran.said()),
+        }
+        assert_eq!(site.get("/api/health").0, 200, "{kib} KiB");
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_at_any_point_leads_back_or_through() {
+    // A fault point stands before and after each write; a simulated full disk strikes at every one of them in turn.
+    let site = Site::new();
+    let before = site.fingerprint();
+    let (mut back, mut through) = (0, 0);
+    for point in 1..2_000 {
+        let ran = site.apply_with_fault(&format!("full@{point}"));
+        let struck = ran.said().contains("no space left");
+        match ran.code {
+            0 => {
+                through += 1;
+                site.run(&["rollback", "--yes"]).expect(0, &["rolled back: as before"]);
+            }
+            11 | 20 => back += 1,
+            // The journal could not be written: a person frees some room and says which way.
+            30 => {
+                back += 1;
+                site.run(&["resume", "--if-open"]);
+                site.run(&["rollback", "--yes"]);
+            }
+            other => panic!("point {point}: exit code {other}\n{}", ran.said()),
+        }
+        assert_eq!(site.fingerprint(), before, "point {point}: {}", ran.said());
+        let beside = site.beside();
+        if beside != ["backups.db"] {
+            // A mark that could not be taken away names a run that is over, and does not stand in the way of the next.
+            assert_eq!(beside, [".backups.db.switchback", "backups.db"], "point {point}");
+            site.run(&["plan"]).expect(0, &[]);
+        }
+        let _ = std::fs::remove_dir_all(site.state().join("runs"));
+        if ran.code == 0 && !struck && beside.len() == 1 && back > 40 {
+            // Struck nowhere: every point was had.
+            assert!(through >= 1);
+            return;
+        }
+    }
+    panic!("it never goes through");
+}
