@@ -1,1 +1,7 @@
-//! See CONTRIBUTING.md.
+//! The upgrade on data that the real application wrote, where this machine has it: a folder `shared/data` beside the
+//! checkout, or in the folder that SWITCHBACK_SHARED names. Elsewhere these tests pass and say so by their output.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../systems/support.rs"]
+mod support;
+mod upgrade;

@@ -2,12 +2,14 @@
 //! of this suite that fails when its guard is taken away.
 #![allow(clippy::unwrap_used)]
 
+mod copies;
 mod disk;
 mod drift;
 mod hands;
 mod held;
 mod journals;
 mod locks;
+mod odd;
 mod refused;
 mod services;
 mod support;
