@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
+use switchback_labs::duplistatus::LabSize;
 use tempfile::TempDir;
 
 /// A small filesystem of its own.
@@ -43,10 +44,14 @@ impl Drop for Small {
     }
 }
 
+fn on(small: &Small) -> Options<'_> {
+    Options { data: Some(small.path()), ..Options::default() }
+}
+
 #[test]
 fn too_little_room_is_refused_and_says_how_much_is_missing() {
     let Some(small) = Small::of(8 << 10) else { return };
-    let site = Site::with(&Options { data: Some(small.path()), ..Options::default() });
+    let site = Site::with(&on(&small));
     let before = site.fingerprint();
     small.leave(512);
     let words = [
@@ -73,7 +78,7 @@ fn too_little_room_is_refused_and_says_how_much_is_missing() {
 fn a_disk_that_somebody_fills_in_the_downtime_leads_back() {
     for kib in [0, 8, 64, 256, 768, 1300] {
         let Some(small) = Small::of(16 << 10) else { return };
-        let (site, child) = Site::waiting_in(STILL_RUNNING, true, Some(small.path()));
+        let (site, child) = Site::waiting_in(STILL_RUNNING, true, on(&small));
         let before = site.before.clone().unwrap();
         small.leave(kib);
         site.go_on("0");
@@ -92,6 +97,41 @@ fn a_disk_that_somebody_fills_in_the_downtime_leads_back() {
         }
         assert_eq!(site.get("/api/health").0, 200, "{kib} KiB");
     }
+}
+
+/// Applies a plan that copies the whole table `backups`, with so many hundredths of the database free beside it.
+fn rebuild_with_free(hundredths: u64) -> Option<Ran> {
+    let small = Small::of(200 << 10)?;
+    let rebuild = [(
+        "              rename_columns: {machine_id",
+        "              rebuild: true\n              rename_columns: {machine_id",
+    )];
+    let size = LabSize { backups: 20_000, ..LabSize::default() };
+    let options = Options { size: Some(size), playbook: &rebuild, ..on(&small) };
+    let (site, child) = Site::waiting_in(STILL_RUNNING, false, options);
+    // The log is in the file: what is measured is the change alone.
+    site.sql("PRAGMA wal_checkpoint(TRUNCATE)");
+    let bytes = std::fs::metadata(&site.database).unwrap().len();
+    small.leave(bytes * hundredths / 100 >> 10);
+    site.go_on("0");
+    let ran = Ran::of(&child.wait_with_output().unwrap());
+    if ran.code != 0 {
+        small.free();
+        site.run(&["rollback", "--yes"]);
+        assert_eq!(site.fingerprint().tables, site.before.clone().unwrap().tables);
+    }
+    Some(ran)
+}
+
+#[test]
+fn a_rebuild_needs_no_more_than_its_share() {
+    // 2.2 times the database in all is the promise: itself, and 1.2 times as much beside it. Measured: once as much.
+    let Some(ran) = rebuild_with_free(110) else { return };
+    ran.expect(0, &["20000 rows equal", "upgraded"]);
+    // And so it is a rebuild that was measured: with less it does not go through.
+    let Some(ran) = rebuild_with_free(60) else { return };
+    assert_ne!(ran.code, 0);
+    assert!(ran.said().contains("cannot copy table backups: database or disk is full"), "{}", ran.said());
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod journals;
 mod locks;
 mod odd;
 mod refused;
+mod rights;
 mod services;
 mod support;
 mod versions;

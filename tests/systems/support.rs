@@ -122,17 +122,15 @@ impl Site {
 
     /// The small lab with an upgrade on its way that waits at a place of the playbook for [`Site::go_on`].
     pub fn waiting_at(place: &str, running: bool) -> (Site, Child) {
-        Site::waiting_in(place, running, None)
+        Site::waiting_in(place, running, Options::default())
     }
 
-    /// The same, with the database in a folder on another filesystem.
-    pub fn waiting_in(place: &str, running: bool, data: Option<&Path>) -> (Site, Child) {
+    /// The same on another installation.
+    pub fn waiting_in(place: &str, running: bool, options: Options<'_>) -> (Site, Child) {
         let wait = r#"      - ensure: {id: wait, run: [sh, -c, "touch FLAG.waits; while [ ! -e FLAG ]; do sleep 0.05; done; cat FLAG; exit $(cat FLAG)"], else: "somebody does not like it"}"#;
-        let mut site = Site::with(&Options {
-            playbook: &[(place, &format!("{wait}\n{place}"))],
-            data,
-            ..Options::default()
-        });
+        let waits = format!("{wait}\n{place}");
+        let playbook = [options.playbook, &[(place, waits.as_str())]].concat();
+        let mut site = Site::with(&Options { playbook: &playbook, ..options });
         let playbook = site.path("playbook/playbook.yaml");
         let text = std::fs::read_to_string(&playbook).unwrap();
         std::fs::write(&playbook, text.replace("FLAG", &site.path("go-on").display().to_string())).unwrap();

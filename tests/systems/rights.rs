@@ -1,0 +1,82 @@
+//! Rights: what may not be written is found before anything is stopped, or leads back.
+
+use crate::support::{BINARY, Ran, Site};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
+use std::process::Command;
+
+/// Somebody who owns nothing here.
+const NOBODY: u32 = 65_534;
+
+/// Runs the binary as somebody who is not root; nothing where the tests are not root themselves, as then they are.
+fn as_nobody(site: &Site, args: &[&str]) -> Option<Ran> {
+    let may = Command::new("setpriv").args(["--reuid=65534", "--clear-groups", BINARY, "--version"]).output();
+    if !may.is_ok_and(|output| output.status.success()) {
+        return None;
+    }
+    let command = site.command(args);
+    let mut other = Command::new("setpriv");
+    other.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(BINARY).args(command.get_args());
+    Some(crate::support::ran(&mut other))
+}
+
+fn mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// A site whose folder and state belong to somebody else; its database is root's.
+fn site_of_nobody() -> Site {
+    let site = Site::new();
+    let root = site.path("");
+    mode(&root, 0o755);
+    std::fs::create_dir_all(site.state()).unwrap();
+    for path in [site.state(), root] {
+        chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    site.sql("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE");
+    site
+}
+
+#[test]
+fn a_database_that_may_not_be_read_is_refused() {
+    if !is_root() {
+        return;
+    }
+    let site = site_of_nobody();
+    mode(&site.database, 0o600);
+    let Some(ran) = as_nobody(&site, &["plan"]) else { return };
+    ran.expect(11, &["permission denied; run as the owner of the file or as root", "nothing was changed"]);
+}
+
+#[test]
+fn a_folder_that_may_not_be_written_changes_nothing() {
+    if !is_root() {
+        return;
+    }
+    let site = site_of_nobody();
+    let before = site.fingerprint();
+    let apply = [&["apply"], &crate::support::ACCEPTED[..]].concat();
+    let Some(ran) = as_nobody(&site, &apply) else { return };
+    assert_eq!(ran.code, 11, "{}", ran.said());
+    assert!(ran.said().contains("nothing was changed"), "{}", ran.said());
+    assert_eq!(site.fingerprint(), before);
+}
+
+#[test]
+fn a_file_that_may_not_be_written_changes_nothing() {
+    if !is_root() {
+        return;
+    }
+    let site = site_of_nobody();
+    chown(site.path("data"), Some(NOBODY), Some(NOBODY)).unwrap();
+    let before = site.fingerprint();
+    let apply = [&["apply"], &crate::support::ACCEPTED[..]].concat();
+    let Some(ran) = as_nobody(&site, &apply) else { return };
+    assert!([11, 20].contains(&ran.code), "{}", ran.said());
+    assert_eq!(site.fingerprint(), before);
+    assert_eq!(site.beside(), ["backups.db"]);
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0)
+}
