@@ -19,7 +19,7 @@ use switchback_model::digest::Digest;
 use switchback_model::path;
 use switchback_model::phase::Phase;
 use switchback_model::plan::{
-    Estimate, Origin, PLAN_FORMAT, Place, Plan, PlannedLoss, PlannedRisk, PlannedStep, PlaybookRef,
+    Access, Estimate, Origin, PLAN_FORMAT, Place, Plan, PlannedLoss, PlannedRisk, PlannedStep, PlaybookRef,
 };
 use switchback_model::playbook::{ProbeBody, Upgrade};
 use switchback_model::target::TargetDef;
@@ -198,6 +198,7 @@ pub fn plan(request: &PlanRequest<'_>, site: &Site, tell: &Tell) -> Result<Plann
         }
     }
     let disk = disk::needs(&drafts, &previews, site, request.state_dir);
+    refusals.extend(rights(&drafts, site));
     refusals.extend(disk.iter().filter(|need| need.needed > need.free).map(disk::refusal));
     let facts = match facts::observe(
         site,
@@ -235,6 +236,20 @@ pub fn plan(request: &PlanRequest<'_>, site: &Site, tell: &Tell) -> Result<Plann
         disk,
     };
     Ok(Planned::Plan(Box::new(plan.seal())))
+}
+
+/// What will be written, and may not be: found here, and not in the downtime.
+fn rights(drafts: &[Draft], site: &Site) -> Vec<Refusal> {
+    let touches = drafts.iter().flat_map(|draft| draft.step.touches());
+    let written: BTreeSet<String> = touches
+        .filter(|touch| matches!(touch.access, Access::Writes | Access::BacksUp))
+        .map(|touch| touch.target)
+        .collect();
+    let refused = |(path, error): (std::path::PathBuf, std::io::Error)| {
+        Refusal::new("D011", format!("cannot write {}: {error}", path.display()))
+            .help("run as its owner or as root, or give this user the right to write there")
+    };
+    written.iter().flat_map(|target| site.not_writable(target)).map(refused).collect()
 }
 
 /// A run that is open on the site has to be ended first, wherever its directory lies.

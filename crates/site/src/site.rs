@@ -218,6 +218,20 @@ impl Site {
         path.parent().map(Path::to_owned)
     }
 
+    /// The files and folders of a target that this process may not write, with what the system says.
+    pub fn not_writable(&self, target: &str) -> Vec<(PathBuf, std::io::Error)> {
+        let Some(path) = self.targets.get(target).and_then(TargetDef::path) else { return Vec::new() };
+        let real = std::fs::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path));
+        let both = [real.exists().then(|| real.clone()), real.parent().map(Path::to_owned)];
+        both.into_iter()
+            .flatten()
+            .filter_map(|path| {
+                let asked = rustix::fs::access(&path, rustix::fs::Access::WRITE_OK);
+                asked.err().map(|error| (path, std::io::Error::from(error)))
+            })
+            .collect()
+    }
+
     /// The databases.
     pub fn stores(&self) -> impl Iterator<Item = &str> {
         self.targets

@@ -6,13 +6,15 @@ use crate::context::Context;
 use crate::output::Output;
 use serde_json::json;
 use switchback_engine::session::SessionError;
+use switchback_engine::state_dir::is_over;
 
 /// Prints what is installed.
 pub fn run(global: &Global, output: &Output) -> Result<u8, Complaint> {
     let context = Context::load(global)?;
     let site = context.site()?;
     let marks = site.open_runs().map_err(SessionError::from)?;
-    let open: Vec<_> = marks.into_iter().map(|mark| (mark.run, mark.state_dir)).collect();
+    let open: Vec<_> =
+        marks.into_iter().filter(|mark| !is_over(mark)).map(|mark| (mark.run, mark.state_dir)).collect();
     let name = |(run, state): &(String, std::path::PathBuf)| {
         output.say(&format!("  run {run} is open on this site; its state folder is {}", state.display()));
     };
