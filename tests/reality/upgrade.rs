@@ -3,6 +3,7 @@
 use crate::support::{Options, Site, rows, setting};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use switchback_site::sqlite::open_immutable;
 
@@ -11,7 +12,10 @@ fn real_data() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|dir| dir.join("shared/data"));
     let found = named.into_iter().chain(beside).map(|dir| dir.join("duplistatus")).find(|dir| dir.is_dir());
     if found.is_none() {
-        println!("no real data of duplistatus on this machine: nothing was tested");
+        let _ = writeln!(
+            std::io::stdout(),
+            "reality: no real data of duplistatus on this machine, nothing was tested"
+        );
     }
     found
 }

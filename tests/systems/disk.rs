@@ -112,7 +112,7 @@ fn rebuild_with_free(hundredths: u64) -> Option<Ran> {
     // The log is in the file: what is measured is the change alone.
     site.sql("PRAGMA wal_checkpoint(TRUNCATE)");
     let bytes = std::fs::metadata(&site.database).unwrap().len();
-    small.leave(bytes * hundredths / 100 >> 10);
+    small.leave((bytes * hundredths / 100) >> 10);
     site.go_on("0");
     let ran = Ran::of(&child.wait_with_output().unwrap());
     if ran.code != 0 {
