@@ -3,7 +3,7 @@
 use crate::planner::{Draft, OwnSteps, Refusal};
 use std::collections::{BTreeMap, BTreeSet};
 use switchback_model::phase::Phase;
-use switchback_model::plan::{Access, Reversal};
+use switchback_model::plan::{Access, Reversal, Touch};
 use switchback_model::target::TargetDef;
 
 /// Puts in the backups that the steps need, their trials and the sweeping up; returns what cannot be covered.
@@ -12,7 +12,16 @@ pub(crate) fn cover(
     targets: &BTreeMap<String, TargetDef>,
     own: &OwnSteps,
 ) -> (Vec<Draft>, Vec<Refusal>) {
-    let refusals = writers_in(&drafts, targets);
+    let order = drafts.iter().map(|draft| (draft.phase, draft.step.touches()));
+    let refusals = writers_in(order, targets)
+        .into_iter()
+        .map(|found| {
+            let draft = &drafts[found.step];
+            let mut refusal = Refusal::new("P040", found.message(draft.step.kind())).help(found.help());
+            refusal.place = draft.place.clone();
+            refusal
+        })
+        .collect();
     let needed = stores_at_risk(&drafts, targets);
     let backed_up: BTreeSet<String> = touched(&drafts, Access::BacksUp).collect();
     let wrap = |phase, step| Draft { phase, step, says: None, why: None, id: None, place: None };
@@ -63,38 +72,51 @@ fn stores_of(service: &str, targets: &BTreeMap<String, TargetDef>) -> Vec<String
     }
 }
 
-/// A store is changed only after every service over it was stopped.
-fn writers_in(drafts: &[Draft], targets: &BTreeMap<String, TargetDef>) -> Vec<Refusal> {
+/// A step that changes a store while a service still runs over it.
+pub(crate) struct WriterIn {
+    /// Position of the step.
+    pub step: usize,
+    store: String,
+    service: String,
+}
+
+impl WriterIn {
+    /// What is wrong; `kind` is the step's.
+    pub fn message(&self, kind: &str) -> String {
+        format!("`{kind}` changes {} while service {} still runs over it", self.store, self.service)
+    }
+
+    /// What mends it.
+    pub fn help(&self) -> String {
+        format!("add `- stop: {}` to the playbook's `freeze:`", self.service)
+    }
+}
+
+/// A store is changed only after every service over it was stopped. Finds where that is not so.
+pub(crate) fn writers_in(
+    steps: impl Iterator<Item = (Phase, Vec<Touch>)>,
+    targets: &BTreeMap<String, TargetDef>,
+) -> Vec<WriterIn> {
     let mut stopped = BTreeSet::new();
-    let mut refusals = Vec::new();
-    for draft in drafts {
-        for touch in draft.step.touches() {
+    let mut found = Vec::new();
+    for (step, (phase, touches)) in steps.enumerate() {
+        for touch in touches {
             match touch.access {
-                Access::Stops => {
-                    stopped.insert(touch.target.clone());
-                }
-                Access::Starts => {
-                    stopped.remove(&touch.target);
-                }
-                Access::Writes if draft.phase == Phase::Change => {
+                Access::Stops => drop(stopped.insert(touch.target)),
+                Access::Starts => drop(stopped.remove(&touch.target)),
+                Access::Writes if phase == Phase::Change => {
                     let running = targets.keys().filter(|service| {
                         !stopped.contains(*service) && stores_of(service, targets).contains(&touch.target)
                     });
-                    for service in running {
-                        let message = format!(
-                            "`{}` changes {} while service {service} still runs over it",
-                            draft.step.kind(),
-                            touch.target
-                        );
-                        let mut refusal = Refusal::new("P040", message)
-                            .help(format!("add `- stop: {service}` to the playbook's `freeze:`"));
-                        refusal.place = draft.place.clone();
-                        refusals.push(refusal);
-                    }
+                    found.extend(running.map(|service| WriterIn {
+                        step,
+                        store: touch.target.clone(),
+                        service: service.clone(),
+                    }));
                 }
                 _ => {}
             }
         }
     }
-    refusals
+    found
 }

@@ -54,8 +54,11 @@ pub fn compile(evidence: &Evidence, cx: &mut Compile<'_>) -> Option<Question> {
         match meaning.parse::<Range>() {
             Ok(range) => drop(means.insert(answer.text.clone(), range)),
             Err(error) => {
-                cx.out
-                    .push(Diagnostic::error("P008", format!("cannot {error}")).at(answer.span, "means this"));
+                cx.out.push(
+                    Diagnostic::error("P008", format!("cannot {error}"))
+                        .at(answer.span, "means this")
+                        .help("write a release such as \"0.6\", or a range of releases such as \">=0.7\""),
+                );
             }
         }
     }
@@ -74,6 +77,7 @@ pub fn detect(questions: &[Question], site: &Site, tell: &Tell) -> Result<Instal
     let mut evidence = Vec::new();
     let mut meanings: Vec<&Range> = Vec::new();
     let mut blocked: Vec<(String, Option<String>)> = Vec::new();
+    let mut silent = false;
     for question in questions {
         let asked = &question.says;
         let answer = match site.ask(&question.ask, tell) {
@@ -88,8 +92,13 @@ pub fn detect(questions: &[Question], site: &Site, tell: &Tell) -> Result<Instal
                 continue;
             }
             Err(error) => {
-                evidence.push(format!("{asked}: no answer ({error})"));
-                blocked.push((format!("cannot {error}"), None));
+                // The first one is the headline; only another reason is worth saying again.
+                let reason = error.to_string();
+                let said = blocked.is_empty() || blocked.iter().any(|(known, _)| *known == reason);
+                let why = if said { String::new() } else { format!(" ({reason})") };
+                evidence.push(format!("{asked}: no answer{why}"));
+                blocked.push((reason, None));
+                silent = true;
                 continue;
             }
         };
@@ -117,7 +126,11 @@ pub fn detect(questions: &[Question], site: &Site, tell: &Tell) -> Result<Instal
     // What the playbook knows to be broken has its own help, so it is said before the rest.
     blocked.sort_by_key(|(_, help)| help.is_none());
     if let Some((message, help)) = blocked.into_iter().next() {
-        let general = "mend what does not answer as a known release does, or name the right site";
+        let general = if silent {
+            "the inputs of the site file say where it is asked: name the right place, or mend what stands in the way"
+        } else {
+            "this is no release that the playbook knows: name the right site, or mend what answers like no release"
+        };
         return Err(unknown(message, help.as_deref().unwrap_or(general)));
     }
     // A bare release names itself; a range only confirms or contradicts.

@@ -167,7 +167,7 @@ pub fn plan(request: &PlanRequest<'_>, site: &Site, tell: &Tell) -> Result<Plann
     let installed = detect_installed(request, site, tell)?;
     let playbook = &request.playbook.playbook;
     let path = path::find(playbook, &installed.version, request.wanted.as_ref())
-        .map_err(|error| PlanFailure::from(Refusal::new("D003", format!("cannot {error}"))))?;
+        .map_err(|error| Refusal::new("D003", format!("cannot {error}")).help(error.help()))?;
     if path.edges.is_empty() {
         return Ok(Planned::Nothing(installed));
     }

@@ -1,7 +1,8 @@
 //! A playbook with its files, read and checked.
 
+use crate::cover::writers_in;
 use crate::registry::Registry;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use switchback_model::compile::{Compile, Files, InputValue};
 use switchback_model::decode::{Decode, Decoder};
 use switchback_model::diagnostic::{Diagnostic, Diagnostics, Source};
@@ -36,25 +37,37 @@ impl LoadedPlaybook {
         if playbook.format.value != PLAYBOOK_FORMAT {
             out.push(
                 Diagnostic::error("P030", format!("this playbook has format {}", playbook.format.value))
-                    .at(playbook.format.span, format!("this build reads format {PLAYBOOK_FORMAT}")),
+                    .at(playbook.format.span, format!("this build reads format {PLAYBOOK_FORMAT}"))
+                    .help("write `format: 1`, or take a newer switchback"),
             );
             return Err(out);
         }
-        let digest = digest(&source, &files);
-        let loaded = LoadedPlaybook { source, playbook, files, digest };
-        out.extend(loaded.check(registry));
-        if out.has_errors() { Err(out) } else { Ok(loaded) }
+        let digest = Digest::of(b"");
+        let mut loaded = LoadedPlaybook { source, playbook, files, digest };
+        let (wrong, used) = loaded.check(registry);
+        out.append(wrong);
+        if out.has_errors() {
+            return Err(out);
+        }
+        // A plan or a site file that lies beside the playbook is no part of it.
+        loaded.files.retain(|name, _| used.contains(name));
+        loaded.digest = self::digest(&loaded.source, &loaded.files);
+        Ok(loaded)
     }
 
-    fn check(&self, registry: &Registry) -> Diagnostics {
+    /// Returns what is wrong, and the files that the playbook names.
+    fn check(&self, registry: &Registry) -> (Diagnostics, BTreeSet<String>) {
         let samples = site_file::samples(&self.playbook);
         let mut cx = self.compile_targets(&samples);
         for evidence in &self.playbook.version.detect {
-            let _ = crate::detect::compile(evidence, &mut cx);
+            let span = evidence.r#in.as_ref().map(|name| name.span);
+            let span =
+                span.or(evidence.means.iter().next().map(|(answer, _)| answer.span)).unwrap_or_default();
+            let _ = cx.within(span, "of this evidence", |cx| crate::detect::compile(evidence, cx));
         }
         for loss in &self.playbook.losses {
             match (&loss.rows, &loss.unmeasured) {
-                (Some(rows), None) => drop(cx.probe(rows)),
+                (Some(rows), None) => drop(cx.within(loss.id.span, "of this loss", |cx| cx.probe(rows))),
                 (None, Some(_)) => {}
                 _ => cx.out.push(
                     Diagnostic::error("P031", format!("loss `{}` must be measured, or say why not", loss.id.value))
@@ -65,18 +78,32 @@ impl LoadedPlaybook {
         }
         for risk in &self.playbook.risks {
             if let Some(when) = &risk.when {
-                let _ = cx.probe(when);
+                let _ = cx.within(risk.id.span, "of this risk", |cx| cx.probe(when));
             }
         }
         for upgrade in &self.playbook.upgrades {
-            for (_, entry) in entries(upgrade) {
+            let mut steps = Vec::new();
+            for (phase, entry) in entries(upgrade) {
                 if let Some(when) = &entry.when {
-                    let _ = cx.probe(when);
+                    let _ = cx.within(entry.kind.span, "when this step is needed", |cx| cx.probe(when));
                 }
-                let _ = registry.compile(entry, &mut cx);
+                for step in registry.compile(entry, &mut cx).unwrap_or_default() {
+                    steps.push((phase, step, entry.kind.span));
+                }
+            }
+            let order = steps.iter().map(|(phase, step, _)| (*phase, step.touches()));
+            // A step that did not compile may have been the one that stops the service.
+            let found = if cx.out.has_errors() { Vec::new() } else { writers_in(order, &cx.targets) };
+            for found in found {
+                let (_, step, span) = &steps[found.step];
+                cx.out.push(
+                    Diagnostic::error("P040", found.message(step.kind()))
+                        .at(*span, "changes what a writer still has")
+                        .help(found.help()),
+                );
             }
         }
-        cx.out
+        (cx.out, cx.used)
     }
 
     /// Starts compiling for these inputs.

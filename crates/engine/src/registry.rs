@@ -55,8 +55,11 @@ impl Registry {
             compile: |entry, cx| {
                 let mut decoder = Decoder::default();
                 let body = K::Body::decode(&entry.body, &mut decoder);
-                cx.out.extend(decoder.into_diagnostics());
-                K::compile(body?, cx)
+                let wrong = decoder.into_diagnostics();
+                // A body that is not what was meant would only be complained about once more.
+                let whole = !wrong.has_errors();
+                cx.out.extend(wrong);
+                K::compile(body.filter(|_| whole)?, cx)
             },
             schema: |cx| K::Body::schema(cx),
         };
@@ -79,7 +82,7 @@ impl Registry {
     pub fn compile(&self, entry: &StepEntry, cx: &mut Compile<'_>) -> Compiled {
         let name = entry.kind.value.as_str();
         if let Some(kind) = self.kinds.get(name) {
-            return (kind.compile)(entry, cx);
+            return cx.within(entry.kind.span, "of this step", |cx| (kind.compile)(entry, cx));
         }
         let known = self.kinds.keys().copied();
         let help = match closest(name, known.clone()) {

@@ -62,6 +62,19 @@ impl StateDir {
         RunDir::at(self.runs_folder().join(name))
     }
 
+    /// The names of all runs, the oldest first.
+    pub fn runs(&self) -> Vec<String> {
+        let folder = std::fs::read_dir(self.runs_folder());
+        let mut names: Vec<_> = folder
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
     /// The run that is open, else the last one that began, with its journal. A directory whose journal never got its first
     /// record is no run.
     pub fn latest(&self) -> Result<Option<(RunDir, Vec<Entry>)>, JournalError> {

@@ -8,7 +8,7 @@ use crate::target::{MaintenanceDef, Request, TargetDef};
 use crate::text::{Part, Template};
 use crate::tree::{Node, Value as Tree};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A value of an input.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,8 +28,12 @@ pub struct Compile<'a> {
     pub inputs: &'a BTreeMap<String, InputValue>,
     /// The targets, once they are compiled.
     pub targets: BTreeMap<String, TargetDef>,
+    /// Targets that do not compile. What is wrong with them is said once, at the target.
+    broken: BTreeSet<String>,
     /// The playbook's files.
     pub files: &'a Files,
+    /// Names of those files that something asked for.
+    pub used: BTreeSet<String>,
     /// What is wrong.
     pub out: Diagnostics,
 }
@@ -44,7 +48,22 @@ enum Quoting {
 impl<'a> Compile<'a> {
     /// Starts with nothing compiled.
     pub fn new(inputs: &'a BTreeMap<String, InputValue>, files: &'a Files) -> Compile<'a> {
-        Compile { inputs, targets: BTreeMap::new(), files, out: Diagnostics::default() }
+        Compile {
+            inputs,
+            targets: BTreeMap::new(),
+            broken: BTreeSet::new(),
+            files,
+            used: BTreeSet::new(),
+            out: Diagnostics::default(),
+        }
+    }
+
+    /// Does a part of the work; what is wrong and has no place of its own is placed at `span`.
+    pub fn within<T>(&mut self, span: Span, label: &str, part: impl FnOnce(&mut Self) -> T) -> T {
+        let first = self.out.iter().len();
+        let result = part(self);
+        self.out.place_from(first, span, label);
+        result
     }
 
     /// Compiles the targets of a playbook.
@@ -53,14 +72,15 @@ impl<'a> Compile<'a> {
         let (services, others): (Vec<_>, Vec<_>) =
             playbook.targets.iter().partition(|(_, body)| body.service.is_some() || body.http.is_some());
         for (name, body) in others.into_iter().chain(services) {
-            if let Some(def) = self.target(&name.text, body) {
-                self.targets.insert(name.text.clone(), def);
+            match self.within(name.span, "this target", |cx| cx.target(&name.text, body)) {
+                Some(def) => drop(self.targets.insert(name.text.clone(), def)),
+                None => drop(self.broken.insert(name.text.clone())),
             }
         }
         let names: Vec<String> = self.targets.keys().cloned().collect();
         for (_, body) in playbook.targets.iter() {
             for store in body.stores.iter().chain(&body.served_by) {
-                if !names.contains(&store.value) {
+                if !names.contains(&store.value) && !self.broken.contains(&store.value) {
                     self.unknown("target", &store.value, store.span, &names);
                 }
             }
@@ -68,6 +88,14 @@ impl<'a> Compile<'a> {
     }
 
     fn target(&mut self, name: &str, body: &TargetBody) -> Option<TargetDef> {
+        let kinds = [&body.sqlite, &body.file, &body.service, &body.http];
+        if kinds.into_iter().flatten().count() > 1 {
+            self.out.push(
+                Diagnostic::error("P013", format!("target `{name}` is several things"))
+                    .help("leave one of `sqlite:`, `file:`, `service:`, `http:`, and name the others as targets of their own"),
+            );
+            return None;
+        }
         if let Some(path) = &body.sqlite {
             return Some(TargetDef::Sqlite { path: self.text(path)? });
         }
@@ -128,6 +156,10 @@ impl<'a> Compile<'a> {
                     let name = &reference.name;
                     let input = self.input(name, reference.span)?;
                     match (&input.value, quoting) {
+                        (Some(_), _) if input.kind == InputType::Service => {
+                            self.not_a_text(name, input.kind, reference.span);
+                            return None;
+                        }
                         (Some(Value::String(value)), Quoting::Url)
                             if input.kind == InputType::Url && text.is_empty() =>
                         {
@@ -137,13 +169,7 @@ impl<'a> Compile<'a> {
                         (Some(Value::String(value)), Quoting::None) => text.push_str(value),
                         (Some(Value::Number(value)), _) => text.push_str(&value.to_string()),
                         (Some(_), _) => {
-                            self.out.push(
-                                Diagnostic::error(
-                                    "P007",
-                                    format!("input `{name}` is a {}, not a text", input.kind),
-                                )
-                                .at(reference.span, "used as a text here"),
-                            );
+                            self.not_a_text(name, input.kind, reference.span);
                             return None;
                         }
                         (None, _) => return None,
@@ -152,6 +178,14 @@ impl<'a> Compile<'a> {
             }
         }
         Some(text)
+    }
+
+    fn not_a_text(&mut self, name: &str, kind: InputType, span: Span) {
+        self.out.push(
+            Diagnostic::error("P007", format!("input `{name}` is a {kind}, not a text"))
+                .at(span, "used as a text here")
+                .help("use an input of type `text`, `file`, `url` or the like here"),
+        );
     }
 
     /// Returns the value of the one input that a template consists of.
@@ -185,13 +219,25 @@ impl<'a> Compile<'a> {
 
     /// Returns the name of a target of the wanted kind, or says what is wrong with it.
     pub fn target_name(&mut self, name: &str, span: Span, kinds: &[&str]) -> Option<String> {
+        if self.broken.contains(name) {
+            return None;
+        }
         match self.targets.get(name) {
             Some(def) if kinds.contains(&def.kind()) => Some(name.to_owned()),
             Some(def) => {
                 let kind = def.kind();
+                let wanted = kinds.iter().map(|kind| with_article(kind)).collect::<Vec<_>>().join(" or ");
+                let fit = self.targets.iter().filter(|(_, def)| kinds.contains(&def.kind()));
+                let fit: Vec<_> = fit.map(|(name, _)| name.as_str()).collect();
+                let help = if fit.is_empty() {
+                    "this playbook has no such target: describe one under `targets:`".to_owned()
+                } else {
+                    format!("targets that fit: {}", fit.join(", "))
+                };
                 self.out.push(
-                    Diagnostic::error("P011", format!("target `{name}` is a {kind}"))
-                        .at(span, format!("a {} is needed here", kinds.join(" or "))),
+                    Diagnostic::error("P011", format!("target `{name}` is {}", with_article(kind)))
+                        .at(span, format!("{wanted} is needed here"))
+                        .help(help),
                 );
                 None
             }
@@ -206,6 +252,7 @@ impl<'a> Compile<'a> {
     /// Returns a file of the playbook.
     pub fn file(&mut self, name: &str, span: Span) -> Option<String> {
         if let Some(text) = self.files.get(name) {
+            self.used.insert(name.to_owned());
             return Some(text.clone());
         }
         let known: Vec<String> = self.files.keys().cloned().collect();
@@ -267,6 +314,7 @@ impl<'a> Compile<'a> {
             self.out.push(diagnostic);
             return None;
         }
+        self.stray(body)?;
         if let Some(get) = &body.get {
             let jq = self.jq(body.jq.as_ref().map(|jq| (jq.value.as_str(), jq.span)))?;
             return Some(Ask::Get { url: self.url(get)?, jq, status: body.status });
@@ -313,14 +361,47 @@ impl<'a> Compile<'a> {
         match crate::jq::Program::compile(text, &[]) {
             Ok(_) => Some(Some(text.to_owned())),
             Err(error) => {
-                self.out
-                    .push(Diagnostic::error("P015", "this is not a jq program").at(span, error.to_string()));
+                self.out.push(
+                    Diagnostic::error("P015", "this is not a jq program")
+                        .at(span, error.to_string())
+                        .help("every part of a program has to be complete, such as `.tables | length`"),
+                );
                 None
             }
         }
     }
 
+    /// Says which keys belong to another question than the one that is asked: they would be left out without a word.
+    fn stray(&mut self, body: &ProbeBody) -> Option<()> {
+        let belongs = [
+            ("jq", body.jq.is_some(), "get", body.get.is_some()),
+            ("status", body.status.is_some(), "get", body.get.is_some()),
+            ("exit", body.exit.is_some(), "run", body.run.is_some()),
+            ("columns", body.columns.is_some(), "table", body.table.is_some()),
+        ];
+        let found = belongs.into_iter().find(|(_, given, _, asked)| *given && !asked);
+        let Some((key, _, of, _)) = found else { return Some(()) };
+        self.out.push(
+            Diagnostic::error("P013", format!("`{key}:` belongs to a probe that asks by `{of}:`"))
+                .help(format!("take `{key}:` out, or ask by `{of}:`")),
+        );
+        None
+    }
+
     fn verdict(&mut self, body: &ProbeBody) -> Option<Verdict> {
+        let wanted = [
+            body.is.is_some(),
+            body.none.is_some(),
+            body.same_as.is_some(),
+            body.matches.is_some(),
+            body.lacks.is_some(),
+        ];
+        if wanted.into_iter().filter(|one| *one).count() > 1 {
+            self.out.push(Diagnostic::error("P013", "a probe wants one answer").help(
+                "leave one of `is:`, `none:`, `same_as:`, `matches:`, `lacks:`; ask again for another",
+            ));
+            return None;
+        }
         if let Some(same_as) = &body.same_as {
             return Some(Verdict::SameAs { other: Box::new(self.ask(same_as)?) });
         }
@@ -335,7 +416,11 @@ impl<'a> Compile<'a> {
             if let Err(error) = regex::Regex::new(&regex.value) {
                 self.out.push(
                     Diagnostic::error("P016", "this is not a regular expression")
-                        .at(regex.span, error.to_string().lines().last().unwrap_or_default().trim()),
+                        .at(
+                            regex.span,
+                            error.to_string().lines().last().unwrap_or_default().trim().trim_start_matches("error: "),
+                        )
+                        .help("put a backslash before a character that stands for itself, and the whole in single quotes"),
                 );
                 return None;
             }
@@ -360,6 +445,13 @@ pub fn plain_value(node: &Node) -> Value {
             Value::Object(entries.iter().map(|(key, value)| (key.text.clone(), plain_value(value))).collect())
         }
     }
+}
+
+/// `a file`, `an HTTP endpoint`.
+fn with_article(kind: &str) -> String {
+    // By sound: an "aitch", but a "you".
+    let article = if kind.starts_with(['a', 'e', 'i', 'o', 'H']) { "an" } else { "a" };
+    format!("{article} {kind}")
 }
 
 /// Percent-encodes everything but the unreserved characters (RFC 3986 §2.3), so that a value stays one path segment.

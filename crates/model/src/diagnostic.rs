@@ -330,6 +330,14 @@ impl Diagnostics {
         self.errors += errors - kept_errors;
     }
 
+    /// Gives every finding from the given one on that has no place this one, so that each leads somewhere.
+    pub fn place_from(&mut self, first: usize, span: Span, label: &str) {
+        for diagnostic in self.kept.iter_mut().skip(first).filter(|one| one.span.is_none()) {
+            diagnostic.span = Some(span);
+            diagnostic.label = Some(label.to_owned());
+        }
+    }
+
     /// Returns the findings that were kept.
     pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
         self.kept.iter()

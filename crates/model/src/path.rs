@@ -12,7 +12,7 @@ pub enum PathError {
     #[error("find a release to go to: the playbook has no upgrades")]
     NoUpgrades,
     /// No chain of edges leads there.
-    #[error("get from {from} to {to}: no chain of upgrades leads there; known: {known}")]
+    #[error("get from {from} to {to}: no chain of upgrades leads there")]
     NoWay {
         /// The installed release.
         from: Version,
@@ -22,15 +22,28 @@ pub enum PathError {
         known: String,
     },
     /// The wanted release is behind the installed one.
-    #[error(
-        "go back from {from} to {to}: an upgrade leads forward; a run is taken back by `switchback rollback`"
-    )]
+    #[error("go back from {from} to {to}: an upgrade leads forward")]
     Backwards {
         /// The installed release.
         from: Version,
         /// The wanted one.
         to: Version,
     },
+}
+
+impl PathError {
+    /// What to do about it.
+    pub fn help(&self) -> String {
+        match self {
+            PathError::NoUpgrades => "the playbook needs `upgrades:`".to_owned(),
+            PathError::NoWay { known, .. } => {
+                format!("known upgrades: {known}; without `--to` the newest release is taken")
+            }
+            PathError::Backwards { .. } => {
+                "`switchback rollback` takes a run back; for what came before it, restore a backup".to_owned()
+            }
+        }
+    }
 }
 
 /// A path: positions in the playbook's `upgrades`, in order. Empty when the wanted release is installed.

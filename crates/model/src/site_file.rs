@@ -72,7 +72,7 @@ impl SiteFile {
                     Some(text) => typed(name, input, Value::String(text.clone()), folder).ok(),
                     None if input.optional == Some(true) => None,
                     None => {
-                        out.push(missing(name, input));
+                        out.push(missing(name, input).at(self.playbook.span, format!("asks for `{name}`")));
                         None
                     }
                 },
@@ -101,7 +101,7 @@ pub fn samples(playbook: &Playbook) -> BTreeMap<String, InputValue> {
 }
 
 fn typed(name: &str, input: &Input, value: Value, folder: &str) -> Result<Value, Diagnostic> {
-    let wrong = |message: String| Diagnostic::error("S002", message).help(help_for(input));
+    let wrong = |message: String| Diagnostic::error("S002", message).help(example_for(input));
     // A number or a truth value that is written plainly is still a text where a text is wanted (`release: 0.7`).
     let text = match &value {
         Value::String(text) => Some(text.clone()),
@@ -147,6 +147,13 @@ fn missing(name: &str, input: &Input) -> Diagnostic {
         "add `{name}:` below `inputs:` in the site file, or give `--set {name}=VALUE`; {}",
         help_for(input)
     ))
+}
+
+fn example_for(input: &Input) -> String {
+    match input.example.as_ref().or(input.default.as_ref()) {
+        Some(example) => format!("write it as in `{example}`: {}", help_for(input)),
+        None => help_for(input),
+    }
 }
 
 fn help_for(input: &Input) -> String {

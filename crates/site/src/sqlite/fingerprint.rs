@@ -161,11 +161,16 @@ impl Fingerprint {
 
     /// Says in one line each what differs; `self` is *here*, `other` is *there*. Empty exactly when they are equal.
     pub fn differences(&self, other: &Fingerprint) -> Vec<String> {
+        self.differences_as(other, "here", "there")
+    }
+
+    /// Says in words how this state differs from the other; `this` and `that` stand for where or when each is.
+    pub fn differences_as(&self, other: &Fingerprint, this: &str, that: &str) -> Vec<String> {
         let mut lines = Vec::new();
         for key in keys(&self.objects, &other.objects) {
             match (self.objects.get(key), other.objects.get(key)) {
-                (Some(_), None) => lines.push(format!("{key}: only here")),
-                (None, Some(_)) => lines.push(format!("{key}: only there")),
+                (Some(_), None) => lines.push(format!("{key}: only {this}")),
+                (None, Some(_)) => lines.push(format!("{key}: only {that}")),
                 (Some(here), Some(there)) if here != there => {
                     lines.push(format!("{key}: defined differently"))
                 }
@@ -178,7 +183,7 @@ impl Fingerprint {
         for key in keys(&self.tables, &other.tables) {
             match (self.tables.get(key), other.tables.get(key)) {
                 (Some(here), Some(there)) if here.rows != there.rows => {
-                    lines.push(format!("table {key}: {} rows there, {} here", there.rows, here.rows));
+                    lines.push(format!("table {key}: {} rows {that}, {} {this}", there.rows, here.rows));
                 }
                 (Some(here), Some(there)) if here != there => {
                     lines.push(format!(
@@ -187,10 +192,10 @@ impl Fingerprint {
                     ));
                 }
                 (Some(here), None) => {
-                    lines.push(format!("table {key}: {} rows here, no table there", here.rows))
+                    lines.push(format!("table {key}: {} rows {this}, no table {that}", here.rows))
                 }
                 (None, Some(there)) => {
-                    lines.push(format!("table {key}: {} rows there, no table here", there.rows))
+                    lines.push(format!("table {key}: {} rows {that}, no table {this}", there.rows))
                 }
                 _ => {}
             }
@@ -199,7 +204,7 @@ impl Fingerprint {
             let (here, there) = (self.pragmas.get(key), other.pragmas.get(key));
             if here != there {
                 let word = |value: Option<&String>| value.map_or("unset", String::as_str).to_owned();
-                lines.push(format!("{key}: {} there, {} here", word(there), word(here)));
+                lines.push(format!("{key}: {} {that}, {} {this}", word(there), word(here)));
             }
         }
         lines
