@@ -16,11 +16,11 @@ pub struct Cli {
 
 const AFTER: &str = "\
 A first upgrade:
-  switchback init duplistatus > site.yaml   then fill in what it asks for
-  switchback plan                           read it: what changes, what is lost, how long, the way back
-  switchback rehearse                       the same on scratch copies; its timings become the estimates
-  switchback apply                          carries it out
-  switchback finalize                       once all is well: drops what was kept for the way back
+  switchback init APP > site.yaml   then fill in what it asks for
+  switchback plan                   read it: what changes, what is lost, how long, the way back
+  switchback rehearse               the same on scratch copies; measures how long it takes
+  switchback apply                  carries it out
+  switchback finalize               once all is well: drops what was kept for the way back
 
 Exit codes:
   0 upgraded, or nothing to do     20 failed and rolled back: as before
@@ -29,6 +29,25 @@ Exit codes:
   11 site not as expected,         30 interrupted, resumable
      nothing changed               1 a bug in switchback
   12 another run holds the lock";
+
+const PLAN: &str = "\
+The plan is left in the state folder, where `rehearse` and `apply` find it: what was read is what runs.
+With -v it also says why each step is there, and which line of the playbook asks for it.";
+
+const APPLY: &str = "\
+Before anything is touched, the site is looked at again; one that is not the one of the plan is refused.
+A failure before writers are let in takes the run back by itself, and the exit code is 20.
+
+What a plan gives up has to be accepted by name, each one:
+  switchback apply --accept old-drafts --accept old-notices";
+
+const RESUME: &str = "\
+All that it needs is in the state folder: the site file may be gone.
+A run that is held past the commit point is tried again; --accept STEP goes on without that step.";
+
+const ROLLBACK: &str = "\
+It works until `switchback finalize`. What others have written since the commit point is listed first,
+and it is given up by --losing-writes only; --yes does not answer for it.";
 
 /// Options of every command.
 #[derive(Debug, Args)]
@@ -84,6 +103,7 @@ pub enum Command {
     /// Lists the shipped playbooks: from which versions to which
     List,
     /// Writes a commented site file that explains every input
+    #[command(after_help = "Example: switchback init APP > site.yaml")]
     Init {
         /// A shipped playbook, or a playbook file
         playbook: String,
@@ -91,6 +111,7 @@ pub enum Command {
     /// Finds the installed version, with the evidence for it
     Detect,
     /// Shows path, steps, diffs, losses, downtime and disk needed; changes nothing
+    #[command(after_help = PLAN)]
     Plan {
         /// The release to go to [default: the newest that the playbook leads to]
         #[arg(long, value_name = "VERSION")]
@@ -109,6 +130,7 @@ pub enum Command {
         keep: bool,
     },
     /// Carries the plan out
+    #[command(after_help = APPLY)]
     Apply {
         /// The plan [default: the one that `plan` left, else a new one]
         #[arg(long, value_name = "FILE")]
@@ -124,6 +146,7 @@ pub enum Command {
         on_interrupt: OnInterrupt,
     },
     /// Takes an open run up where its journal ends
+    #[command(after_help = RESUME)]
     Resume {
         /// Goes on although this step failed; past the commit point only
         #[arg(long, value_name = "STEP")]
@@ -136,6 +159,7 @@ pub enum Command {
         on_interrupt: OnInterrupt,
     },
     /// Takes the last run back: the site is as before
+    #[command(after_help = ROLLBACK)]
     Rollback {
         /// Does not ask
         #[arg(long)]

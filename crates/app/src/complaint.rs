@@ -6,6 +6,7 @@ use switchback_engine::planner::{PlanFailure, Refusal};
 use switchback_engine::runner::RunError;
 use switchback_engine::session::SessionError;
 use switchback_model::diagnostic::{Diagnostics, Source};
+use switchback_model::plan::Place;
 
 /// Exit codes: is it upgraded, is it as before, does it need me?
 pub mod exit {
@@ -98,7 +99,36 @@ impl Complaint {
 
     /// A file of ours that cannot be read or written.
     pub fn io(what: &str, path: &std::path::Path, error: &std::io::Error) -> Complaint {
-        Complaint::new(exit::SITE, "S010", format!("cannot {what} {}: {error}", path.display()))
+        Complaint::new(exit::SITE, "S010", format!("cannot {what} {}: {}", path.display(), io_words(error)))
+    }
+
+    /// A verb that needs a run, where there is none.
+    pub fn no_run(state: &std::path::Path) -> Complaint {
+        Complaint::new(exit::USAGE, "R041", format!("there is no run in {}", state.display()))
+            .help("`switchback apply` begins one; `--state DIR` names another state folder")
+    }
+
+    /// Says which line asks for what is wrong, where nothing else says it.
+    pub fn asked_at(mut self, place: &Place) -> Complaint {
+        for item in &mut self.items {
+            item.place.get_or_insert_with(|| place.clone());
+        }
+        self
+    }
+}
+
+/// Says why a file of ours cannot be had, without the system's own words where there are better ones.
+pub fn io_words(error: &std::io::Error) -> String {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::NotFound => "there is no such file or folder".to_owned(),
+        ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        ErrorKind::NotADirectory => "a part of the path is a file, not a folder".to_owned(),
+        ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        ErrorKind::StorageFull => "no space left on device".to_owned(),
+        ErrorKind::ReadOnlyFilesystem => "the file system is read-only".to_owned(),
+        ErrorKind::InvalidData => "it is not text".to_owned(),
+        _ => error.to_string(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What most commands begin with: the site file, its playbook, its inputs, the state folder.
 
 use crate::cli::Global;
-use crate::complaint::{Complaint, exit};
+use crate::complaint::{Complaint, exit, io_words};
 use crate::output::Output;
 use crate::{shipped, signals};
 use std::collections::BTreeMap;
@@ -13,7 +13,8 @@ use switchback_engine::state_dir::StateDir;
 use switchback_engine::timing::Timings;
 use switchback_engine::{LoadedPlaybook, Registry, planner};
 use switchback_model::compile::InputValue;
-use switchback_model::diagnostic::Source;
+use switchback_model::diagnostic::{Source, line_column};
+use switchback_model::plan::Place;
 use switchback_model::site_file::SiteFile;
 use switchback_model::version::Version;
 use switchback_site::{Faults, Site, SiteDirs, Tell};
@@ -66,7 +67,7 @@ impl Context {
             Complaint::new(
                 exit::USAGE,
                 "U003",
-                format!("cannot read the site file {}: {error}", global.site.display()),
+                format!("cannot read the site file {}: {}", global.site.display(), io_words(&error)),
             )
             .help("write one with `switchback init APP > site.yaml`, or name it with `--site FILE`")
         })?;
@@ -75,7 +76,10 @@ impl Context {
         let file = SiteFile::parse(&source).map_err(wrong)?;
         let registry = switchback_steps::registry();
         let folder = absolute(&folder_of(&global.site));
-        let playbook = shipped::load(&file.playbook.value, &folder, &registry)?;
+        let (line, _) = line_column(&source.text, file.playbook.span.start);
+        let place = Place { file: source.name.clone(), line };
+        let playbook = shipped::load(&file.playbook.value, &folder, &registry)
+            .map_err(|complaint| complaint.asked_at(&place))?;
         let set = global.set.iter().cloned().collect();
         let inputs = file.resolve(&playbook.playbook, &set, &folder.to_string_lossy()).map_err(wrong)?;
         let state = state_dir(global);
@@ -121,7 +125,10 @@ impl Context {
     /// Makes a plan. It looks at the site and changes nothing.
     pub fn plan(&self, wanted: Option<&str>, site: &Site) -> Result<Planned, Complaint> {
         let wanted = match wanted {
-            Some(text) => Some(text.parse::<Version>().map_err(|e| Complaint::usage(format!("cannot {e}")))?),
+            Some(text) => Some(text.parse::<Version>().map_err(|e| {
+                Complaint::usage(format!("cannot {e}"))
+                    .help("give `--to` a release such as 0.7; without it the newest that the playbook leads to is taken")
+            })?),
             None => None,
         };
         self.make_state()?;
@@ -132,7 +139,11 @@ impl Context {
 
     /// Makes the state folder.
     pub fn make_state(&self) -> Result<(), Complaint> {
-        self.state.make().map_err(|error| Complaint::io("make the state folder", self.state.root(), &error))
+        self.state.make().map_err(|error| {
+            Complaint::io("make the state folder", self.state.root(), &error)
+                .help("name a folder that you can write to, with `--state DIR`")
+                .state("nothing was changed")
+        })
     }
 
     /// Says what a plan's own readers need to know about the site file.

@@ -1,11 +1,12 @@
 //! The playbooks inside the binary, and those of maintainers on disk.
 
-use crate::complaint::{Complaint, exit};
+use crate::complaint::{Complaint, exit, io_words};
 use include_dir::{Dir, include_dir};
 use std::path::Path;
 use switchback_engine::{LoadedPlaybook, Registry};
 use switchback_model::compile::Files;
 use switchback_model::diagnostic::Source;
+use switchback_model::suggest::closest;
 
 static SHIPPED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../playbooks");
 
@@ -60,9 +61,16 @@ fn from_disk(name: &str, folder: &Path) -> Result<(Source, Files), Complaint> {
         Complaint::new(
             exit::USAGE,
             "U002",
-            format!("no shipped playbook is called `{name}`, and {} cannot be read: {error}", path.display()),
+            format!(
+                "no shipped playbook is called `{name}`, and {} cannot be read: {}",
+                path.display(),
+                io_words(&error)
+            ),
         )
-        .help(format!("shipped playbooks: {}", names().join(", ")))
+        .help(match closest(name, names()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("shipped playbooks: {}; or name the file of one", names().join(", ")),
+        })
     })?;
     let mut files = Files::new();
     let beside = path.parent().map(std::fs::read_dir).into_iter().flatten().flatten().flatten();

@@ -3,7 +3,7 @@
 use super::carry_out::{carry_out, wanted_consents};
 use super::plan::nothing;
 use crate::cli::{Global, OnInterrupt};
-use crate::complaint::{Complaint, exit};
+use crate::complaint::{Complaint, exit, io_words};
 use crate::context::{Context, driver};
 use crate::output::Output;
 use crate::views;
@@ -11,6 +11,7 @@ use std::path::Path;
 use switchback_engine::planner::Planned;
 use switchback_engine::session::Session;
 use switchback_model::plan::Plan;
+use switchback_model::suggest::closest;
 use switchback_site::Site;
 
 /// Looks again, asks, and runs.
@@ -31,6 +32,7 @@ pub fn run(
         Found::Plan(plan, reviewed) => (plan, reviewed),
         Found::Nothing(code) => return Ok(code),
     };
+    refuse_unknown(accept, &plan)?;
     if !reviewed && !output.json {
         output.say(&views::plan::text(&plan, global.verbose));
     }
@@ -45,16 +47,6 @@ pub fn run(
         )
         .help(format!("read what it is in the plan, then add {}", flags.join(" ")))
         .state("nothing was changed"));
-    }
-    let known = acceptable(&plan);
-    if let Some(name) = accept.iter().find(|name| !known.contains(name)) {
-        return Err(Complaint::usage(format!("the plan has nothing called `{name}` to accept")).help(
-            if known.is_empty() {
-                "it gives nothing up".to_owned()
-            } else {
-                format!("it has: {}", known.join(", "))
-            },
-        ));
     }
     if !yes {
         match output.ask("carry this out?") {
@@ -78,10 +70,19 @@ pub fn run(
     carry_out(&mut session, accept.to_vec(), back, global.verbose, output, |_| Ok(()))
 }
 
-/// Everything that can be accepted by name, whether it has to be or not.
-fn acceptable(plan: &Plan) -> Vec<String> {
-    let losses = plan.losses.iter().map(|loss| loss.id.clone());
-    losses.chain(wanted_consents(plan)).collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+/// A name that nothing has is a slip: what was meant is not accepted.
+fn refuse_unknown(accept: &[String], plan: &Plan) -> Result<(), Complaint> {
+    let wanted = wanted_consents(plan);
+    let known = |name: &String| wanted.contains(name) || plan.losses.iter().any(|loss| loss.id == *name);
+    let Some(name) = accept.iter().find(|name| !known(name)) else { return Ok(()) };
+    let help = match closest(name, wanted.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if wanted.is_empty() => "this plan gives nothing up: take the --accept out".to_owned(),
+        None => format!("it asks for: {}", wanted.into_iter().collect::<Vec<_>>().join(", ")),
+    };
+    Err(Complaint::usage(format!("the plan has nothing called `{name}` to accept"))
+        .help(help)
+        .state("nothing was changed"))
 }
 
 /// A name whose order is that of time.
@@ -114,7 +115,12 @@ pub fn find_plan(
             Planned::Plan(plan) => Found::Plan(*plan, false),
         });
     };
-    let text = std::fs::read_to_string(path).map_err(|error| Complaint::io("read the plan", path, &error))?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let message = format!("cannot read the plan {}: {}", path.display(), io_words(&error));
+        Complaint::new(exit::USAGE, "U004", message)
+            .help("make one with `switchback plan`, or name another file with `--plan FILE`")
+            .state("nothing was changed")
+    })?;
     let plan = Plan::read(&text).map_err(|error| {
         Complaint::new(exit::SITE, "A010", format!("cannot {error}"))
             .help(format!("make a new one with `switchback plan`; {} is left as it is", path.display()))

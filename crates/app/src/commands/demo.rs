@@ -44,6 +44,7 @@ pub fn run(
             "U010",
             format!("cannot build the lab: {}", switchback_engine::error::chain(&e)),
         )
+        .help("name an empty folder with `--dir DIR`, or leave it out for a new one")
     })?;
     let port = free_port()?;
     let spec = launches(&lab.database, port);

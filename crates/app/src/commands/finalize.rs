@@ -12,11 +12,7 @@ use switchback_model::record::Record;
 pub fn run(global: &Global, yes: bool, output: &Output) -> Result<u8, Complaint> {
     let state = state_dir(global);
     let Some((mut session, folded)) = open_last(&state)? else {
-        return Err(Complaint::new(
-            exit::USAGE,
-            "R041",
-            format!("there is no run in {}", state.root().display()),
-        ));
+        return Err(Complaint::no_run(state.root()));
     };
     if folded.finalized {
         output.say("nothing to do: the last run is finalized already");
@@ -24,7 +20,8 @@ pub fn run(global: &Global, yes: bool, output: &Output) -> Result<u8, Complaint>
     }
     if folded.is_open() {
         return Err(Complaint::new(exit::SITE, "R044", "the run is open: its way back is still needed")
-            .help("`switchback resume` or `switchback rollback` first"));
+            .help("`switchback resume` or `switchback rollback` first")
+            .state("nothing was changed by this command"));
     }
     if !yes {
         match output.ask("drop the backups of this run? There is no way back after that.") {
@@ -35,9 +32,11 @@ pub fn run(global: &Global, yes: bool, output: &Output) -> Result<u8, Complaint>
                 );
             }
             None => {
-                return Err(
-                    Complaint::new(exit::SITE, "A003", "nobody is there to say yes").help("add --yes")
-                );
+                return Err(Complaint::new(exit::SITE, "A003", "nobody is there to say yes")
+                    .help(
+                        "add --yes; the backups of the run are dropped, and there is no way back after that",
+                    )
+                    .state("nothing was changed"));
             }
         }
     }

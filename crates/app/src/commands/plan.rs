@@ -22,7 +22,10 @@ pub fn run(global: &Global, to: Option<&str>, out: Option<&Path>, output: &Outpu
     };
     let default = context.state.plan();
     let path = out.unwrap_or(&default);
-    write_durably(path, plan.write().as_bytes()).map_err(|error| Complaint::io("write", path, &error))?;
+    write_durably(path, plan.write().as_bytes()).map_err(|error| {
+        Complaint::io("write", path, &error)
+            .help("name a file in a folder that you can write to, with `--out FILE`")
+    })?;
     if output.json {
         output.data(&plan.write());
     } else {

@@ -7,8 +7,10 @@ use crate::context::{driver, state_dir};
 use crate::output::Output;
 use switchback_engine::session::Session;
 use switchback_engine::state_dir::StateDir;
+use switchback_model::plan::Plan;
 use switchback_model::record::Record;
 use switchback_model::run::RunState;
+use switchback_model::suggest::closest;
 
 /// Opens the last run of a state folder, if there is one.
 pub fn open_last(state: &StateDir) -> Result<Option<(Session, RunState)>, Complaint> {
@@ -16,6 +18,14 @@ pub fn open_last(state: &StateDir) -> Result<Option<(Session, RunState)>, Compla
     let session = Session::open(dir, state, &switchback_steps::registry(), &driver(), false)?;
     let folded = session.state()?;
     Ok(Some((session, folded)))
+}
+
+fn unknown_step(name: &str, plan: &Plan) -> Complaint {
+    let near = closest(name, plan.steps.iter().map(|step| step.id.as_str()));
+    Complaint::usage(format!("the run has no step `{name}`")).help(match near {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "`switchback report` names every step".to_owned(),
+    })
 }
 
 /// Goes on. Everything that it needs is in the run directory: the site file may be gone.
@@ -46,7 +56,7 @@ pub fn run(
         None => None,
         Some(name) => {
             let Some(step) = session.plan.position(name) else {
-                return Err(Complaint::usage(format!("the run has no step `{name}`")));
+                return Err(unknown_step(name, &session.plan));
             };
             if held.as_ref().map(|(step, _)| *step) != Some(step) {
                 return Err(Complaint::usage(format!("step `{name}` does not hold this run")).help(

@@ -17,19 +17,16 @@ use switchback_site::sqlite::Fingerprint;
 pub fn run(global: &Global, yes: bool, losing_writes: bool, output: &Output) -> Result<u8, Complaint> {
     let state = state_dir(global);
     let Some((mut session, folded)) = open_last(&state)? else {
-        return Err(Complaint::new(
-            exit::USAGE,
-            "R041",
-            format!("there is no run in {}", state.root().display()),
-        )
-        .help("`--state DIR` names another state folder"));
+        return Err(Complaint::no_run(state.root()));
     };
     if folded.finalized {
         return Err(Complaint::new(
             exit::USAGE,
             "R042",
             "the run is finalized: what was kept for the way back is gone",
-        ));
+        )
+        .help("restore a backup of your own; `switchback report` says what the run did")
+        .state("nothing was changed"));
     }
     if folded.ended == Some(Outcome::RolledBack) {
         output.say("nothing to do: the last run is rolled back already");
@@ -55,9 +52,9 @@ pub fn run(global: &Global, yes: bool, losing_writes: bool, output: &Output) -> 
                 );
             }
             None => {
-                return Err(
-                    Complaint::new(exit::SITE, "A003", "nobody is there to say yes").help("add --yes")
-                );
+                return Err(Complaint::new(exit::SITE, "A003", "nobody is there to say yes")
+                    .help("add --yes; what was written since is given up by --losing-writes only")
+                    .state("nothing was changed"));
             }
         }
     }
@@ -91,11 +88,11 @@ fn written_since(session: &Session, state: &RunState) -> Vec<String> {
     lines
 }
 
-/// Speaks of *here* and *there*: as it is now, and as it was.
+/// Speaks of *now* and *then*.
 fn differences(now: &Value, then: &Value) -> Vec<String> {
     let database = |value: &Value| serde_json::from_value::<Fingerprint>(value.clone());
     match (database(now), database(then)) {
-        (Ok(now), Ok(then)) => now.differences(&then),
+        (Ok(now), Ok(then)) => now.differences_as(&then, "now", "then"),
         _ => vec!["it was changed".to_owned()],
     }
 }

@@ -85,7 +85,7 @@ pub fn lines(
         |step: usize| plan.steps.get(step).map_or_else(|| step.to_string(), |planned| planned.id.clone());
     match record {
         Record::RunStarted { run, rehearsal, .. } => {
-            lines.push(format!("{} {run}", if *rehearsal { "rehearsal" } else { "run" }));
+            lines.push(if *rehearsal { "rehearsal on copies".to_owned() } else { format!("run {run}") });
         }
         Record::LifeStarted { by, .. } if state.lives > 1 => lines.push(format!("taken up by {by}")),
         Record::LifeStarted { .. } => {}
