@@ -1,1 +1,26 @@
-//! See CONTRIBUTING.md.
+//! What a person sees of each verb: standard output, standard error and exit code, as snapshots (CONTRIBUTING.md).
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+mod apply;
+mod author_mistakes;
+mod author_slips;
+mod demo;
+mod detect;
+mod explain;
+mod finalize;
+mod help;
+mod init;
+mod lint;
+mod list;
+mod operator_mistakes;
+mod operator_moments;
+mod plan;
+mod rehearse;
+mod report;
+mod resume;
+mod rollback;
+mod schema;
+mod status;
+mod validate;

@@ -1,0 +1,22 @@
+//! `detect`
+
+use crate::support::Place;
+
+#[test]
+fn detect_names_the_release_and_the_evidence() {
+    insta::assert_snapshot!(Place::lab().run(&["detect"]).text(), @r#"
+    $ switchback detect
+    duplistatus 0.6
+    --- stderr
+      `SELECT CASE count(*) WHEN 0 THEN 'empty' WHEN 1 THEN max(…` in db: 2.0, which means 0.6
+      `SELECT coalesce(group_concat(name ORDER BY name), 'neithe…` in db: machines, which means <0.7
+    --- exit 0
+    "#);
+}
+
+#[test]
+fn detect_as_json_has_the_evidence() {
+    let value = Place::lab().run(&["detect", "--json"]).json();
+    assert_eq!((&value["installed"], &value["open_runs"]), (&"0.6".into(), &serde_json::json!([])));
+    assert_eq!(value["evidence"].as_array().unwrap().len(), 2);
+}
