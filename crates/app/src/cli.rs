@@ -208,9 +208,8 @@ pub enum Command {
     },
     /// Builds an old installation in a scratch folder and upgrades it
     Demo {
-        /// The application
-        #[arg(default_value = "duplistatus")]
-        app: String,
+        /// The application [default: the smallest of those that there are]
+        app: Option<String>,
         /// Where [default: a new folder for temporary files]
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,

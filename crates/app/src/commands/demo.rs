@@ -11,18 +11,21 @@ use switchback_labs::duplistatus::{Fault, LabOptions, LabSize, build};
 use switchback_site::Tell;
 use switchback_site::service::{Launch, ProcessSpec, Service, ServiceSpec, Which};
 
+/// The application that there is a demo of.
+const APP: &str = "duplistatus";
+
 /// Builds the lab, then plans, rehearses, applies and shows what came of it, each by the verb that an operator types.
 pub fn run(
-    app: &str,
+    app: Option<&str>,
     dir: Option<&Path>,
     (machines, backups): (u32, u32),
     (build_only, running): (bool, bool),
     faults: &[String],
     output: &Output,
 ) -> Result<u8, Complaint> {
-    if app != "duplistatus" {
+    if let Some(app) = app.filter(|app| *app != APP) {
         return Err(
-            Complaint::usage(format!("there is no demo of `{app}`")).help("there is one of: duplistatus")
+            Complaint::usage(format!("there is no demo of `{app}`")).help(format!("there is one of: {APP}"))
         );
     }
     let folder = match dir {

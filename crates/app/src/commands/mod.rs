@@ -47,9 +47,14 @@ pub fn run(cli: &Cli, output: &Output) -> Result<u8, Complaint> {
         Command::Lint { playbook } => lint::run(playbook, output),
         Command::Explain { playbook } => explain::run(playbook, output),
         Command::Schema { of } => schema::run(*of, output),
-        Command::Demo { app, dir, machines, backups, build_only, running, fault } => {
-            demo::run(app, dir.as_deref(), (*machines, *backups), (*build_only, *running), fault, output)
-        }
+        Command::Demo { app, dir, machines, backups, build_only, running, fault } => demo::run(
+            app.as_deref(),
+            dir.as_deref(),
+            (*machines, *backups),
+            (*build_only, *running),
+            fault,
+            output,
+        ),
         Command::JqChild => jq_child::run(),
         Command::LabService { app, args } => lab::run(app, args, output),
     }
