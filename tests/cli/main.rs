@@ -12,6 +12,7 @@ mod explain;
 mod finalize;
 mod help;
 mod init;
+mod json_schema;
 mod lint;
 mod list;
 mod operator_mistakes;

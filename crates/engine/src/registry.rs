@@ -110,6 +110,7 @@ impl Registry {
             .values()
             .map(|kind| {
                 let body = (kind.schema)(cx);
+                let body = StepEntry::with_common(body, cx);
                 serde_json::json!({
                     "type": "object", "description": kind.says, "required": [kind.name],
                     "properties": { kind.name: body }, "additionalProperties": false,

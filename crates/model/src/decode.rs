@@ -20,7 +20,7 @@ pub(crate) use scalar::text_schema;
 pub use scalar::{Duration, DurationError};
 #[doc(hidden)]
 pub use schema::{FieldSchema, choice_schema};
-pub use schema::{Schemas, json_schema};
+pub use schema::{Schemas, json_schema, json_schema_with};
 
 /// What the macros need by a path that holds in every crate.
 #[doc(hidden)]

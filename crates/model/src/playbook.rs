@@ -305,6 +305,23 @@ pub struct StepEntry {
 /// The keys that every step has, whatever its kind: taken out before the kind reads the body.
 const COMMON: [&str; 4] = ["says", "why", "id", "when"];
 
+impl StepEntry {
+    /// Adds to the schema of a kind's body what every step may say. A body that is no map has no room for it.
+    pub fn with_common(body: serde_json::Value, cx: &mut Schemas) -> serde_json::Value {
+        let mut whole = cx.resolved(&body);
+        let Some(properties) = whole.get_mut("properties").and_then(serde_json::Value::as_object_mut) else {
+            return body;
+        };
+        let text = |says: &str| serde_json::json!({ "type": "string", "description": says });
+        properties
+            .insert("says".to_owned(), text("What it does, where its kind's own words do not say it well."));
+        properties.insert("why".to_owned(), text("Why it is done."));
+        properties.insert("id".to_owned(), text("The name it wants in the plan."));
+        properties.insert("when".to_owned(), ProbeBody::schema(cx));
+        whole
+    }
+}
+
 impl Decode for StepEntry {
     fn decode(node: &Node, cx: &mut Decoder) -> Option<StepEntry> {
         let Tree::Map(entries) = &node.value else {

@@ -9,7 +9,12 @@ use super::fields::plain_key;
 
 /// Returns the schema of a whole file that holds a `T`.
 pub fn json_schema<T: Decode>(title: &str) -> Json {
-    let mut cx = Schemas::default();
+    json_schema_with::<T>(title, Schemas::default())
+}
+
+/// Returns the schema of a whole file that holds a `T`, with definitions that were met before. One set of names for
+/// all of them keeps two types of one name apart.
+pub fn json_schema_with<T: Decode>(title: &str, mut cx: Schemas) -> Json {
     let root = T::schema(&mut cx);
     let mut schema = Map::new();
     schema.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
@@ -51,9 +56,15 @@ impl Schemas {
         json!({ "$ref": format!("#/$defs/{name}") })
     }
 
-    /// Returns the definitions by name.
-    pub fn into_defs(self) -> impl Iterator<Item = (String, Json)> {
-        self.definitions.into_iter()
+    /// Defines a schema under a name of its own, for those who refer to it by that name.
+    pub fn name(&mut self, name: &str, schema: Json) {
+        self.definitions.insert(name.to_owned(), schema);
+    }
+
+    /// Returns what a reference made by [`Schemas::define`] stands for; any other schema stands for itself.
+    pub fn resolved(&self, schema: &Json) -> Json {
+        let name = schema["$ref"].as_str().and_then(|path| path.strip_prefix("#/$defs/"));
+        name.and_then(|name| self.definitions.get(name)).unwrap_or(schema).clone()
     }
 
     fn free_name(&self, path: &str) -> String {
