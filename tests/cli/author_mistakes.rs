@@ -93,6 +93,21 @@ fn a_commit_in_a_script_is_refused() {
 }
 
 #[test]
+fn a_script_with_an_open_quote_is_refused() {
+    insta::assert_snapshot!(mistake("version = '2'\"", "version = '2\""), @r#"
+    $ switchback validate playbook.yaml
+    --- stderr
+    error[P024]: this script cannot be told apart into statements
+      --> ./playbook.yaml:34:17
+       |
+    34 |           text: "UPDATE meta SET version = '2"
+       |                 ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ ends inside a quote, a comment or a trigger
+    help: close every quote, every `/*`, and every `BEGIN` of a trigger with `END;`
+    --- exit 10
+    "#);
+}
+
+#[test]
 fn a_broken_jq_program_is_pointed_at() {
     let check = "- ensure: {get: \"http://localhost/health\", jq: \".tables |\"}";
     insta::assert_snapshot!(mistake("- ensure: {in: db, sql: \"SELECT 1\", is: 1}", check), @r#"

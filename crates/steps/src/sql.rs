@@ -71,6 +71,14 @@ pub(crate) fn check_script(
     cx: &mut Compile<'_>,
 ) -> Option<()> {
     let Some((_, keyword)) = has_transaction_control(script) else { return Some(()) };
+    if keyword == "UNREADABLE" {
+        cx.out.push(
+            Diagnostic::error("P024", "this script cannot be told apart into statements")
+                .at(span, "ends inside a quote, a comment or a trigger")
+                .help("close every quote, every `/*`, and every `BEGIN` of a trigger with `END;`"),
+        );
+        return None;
+    }
     cx.out.push(
         Diagnostic::error("P021", format!("this script has a {keyword} of its own"))
             .at(span, "runs inside one transaction, with the row that says it is in")
