@@ -55,7 +55,13 @@ impl<E: Failure + 'static> From<E> for StepError {
         match error.halt() {
             Some(Halt::Cut) => StepError::Cut,
             Some(Halt::Interrupted) => StepError::Interrupted,
-            Some(Halt::Full) | None => StepError::failed(chain(&error)),
+            Some(Halt::Full) => {
+                let text = chain(&error);
+                let bare = text == Halt::Full.to_string();
+                StepError::failed(if bare { format!("go on: {text}") } else { text })
+                    .help("free space where the site and the state folder lie")
+            }
+            None => StepError::failed(chain(&error)),
         }
     }
 }

@@ -397,8 +397,8 @@ fn step_refusal(draft: &Draft, error: StepError) -> Refusal {
     let place = draft.place.clone();
     match error {
         StepError::Failed(trouble) | StepError::Conflict(trouble) => Refusal {
+            message: trouble.headline(),
             code: trouble.code,
-            message: trouble.message,
             details: trouble.details,
             help: trouble.help,
             place,

@@ -57,6 +57,17 @@ pub struct Trouble {
     pub help: Option<String>,
 }
 
+impl Trouble {
+    /// What is wrong, as a sentence without a full stop. Only the words of something that did not work (R001) fit after
+    /// "cannot"; those of a state that was found (a conflict, an unwanted answer) stand by themselves.
+    pub fn headline(&self) -> String {
+        match self.code.as_str() {
+            "R001" => format!("cannot {}", self.message),
+            _ => self.message.clone(),
+        }
+    }
+}
+
 /// One fact of a run. Appended and synced before the move that it announces.
 ///
 /// A step is named by its position in the plan.

@@ -65,7 +65,7 @@ pub(crate) fn verdict(probe: &Probe, judged: Result<Judgement, SiteError>) -> Re
         }
         Err(error) => match StepError::from(error) {
             StepError::Failed(mut found) => {
-                found.message = format!("cannot tell whether {}: cannot {}", probe.describe(), found.message);
+                found.message = format!("tell whether {}: {}", probe.describe(), found.message);
                 found.details.extend(wanted);
                 found.help = probe.help.clone();
                 Err(StepError::Failed(found))

@@ -13,7 +13,7 @@ fn look(probe: &Probe, site: &Site, work: &Work<'_>) -> Result<Option<Value>, St
     match crate::check::verdict(probe, site.judge(probe, work.tell)) {
         Ok(seen) => Ok(Some(seen)),
         Err(StepError::Failed(trouble) | StepError::Conflict(trouble)) => {
-            Ok(Some(json!({ "unexpected": trouble.message, "details": trouble.details })))
+            Ok(Some(json!({ "unexpected": trouble.headline(), "details": trouble.details })))
         }
         Err(halt) => Err(halt),
     }

@@ -131,11 +131,15 @@ impl<'a> Known<'a> {
         let Some(judged) = last else { return Ok(()) };
         crate::check::verdict(probe, judged).map(drop).map_err(|error| match error {
             StepError::Failed(mut trouble) => {
-                trouble.message = format!(
-                    "start {}: the {which} release does not answer as itself: {}",
-                    self.name, trouble.message
-                );
-                StepError::Failed(trouble)
+                trouble.details.insert(0, trouble.headline());
+                StepError::failed(format!(
+                    "start {}: its {which} release does not answer as itself",
+                    self.name
+                ))
+                .details(trouble.details)
+                .help(trouble.help.unwrap_or_else(|| {
+                    "look into what it printed, under `logs/` in the directory of the run".to_owned()
+                }))
             }
             other => other,
         })

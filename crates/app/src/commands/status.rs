@@ -7,6 +7,7 @@ use crate::output::Output;
 use crate::views::report::standing;
 use serde_json::json;
 use switchback_engine::RunError;
+use switchback_model::record::Turn;
 use switchback_model::run::{RunState, StepState};
 
 /// Prints it; the exit code says the same.
@@ -52,6 +53,10 @@ pub fn run(global: &Global, output: &Output) -> Result<u8, Complaint> {
         plan.steps.len(),
         dir.root().display()
     ));
+    if let Some(Turn::StepFailed { step } | Turn::NothingWritten { step }) = &folded.turn {
+        let failed = plan.steps.get(*step).map_or("", |step| step.id.as_str());
+        output.say(&format!("it went back because `{failed}` failed: `switchback report` tells why"));
+    }
     if let (true, Some((planned, step))) = (folded.is_open(), at) {
         output.say(&format!("at `{}` ({}): {}", planned.id, step.word(), planned.says));
         output.say(match (standing, folded.turn.is_some()) {

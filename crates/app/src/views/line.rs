@@ -146,11 +146,7 @@ pub fn lines(
 
 /// What is wrong and what to do, indented below the step.
 pub fn trouble_lines(trouble: &Trouble) -> Vec<String> {
-    let mut lines = vec![format!("     error[{}]: cannot {}", trouble.code, trouble.message)];
-    // A conflict and an answer that is not the wanted one are findings, not attempts.
-    if trouble.code == "R003" || trouble.code == "R004" {
-        lines[0] = format!("     error[{}]: {}", trouble.code, trouble.message);
-    }
+    let mut lines = vec![format!("     error[{}]: {}", trouble.code, trouble.headline())];
     lines.extend(trouble.details.iter().map(|line| format!("       {line}")));
     lines.extend(trouble.help.iter().map(|help| format!("     help: {help}")));
     lines

@@ -4,7 +4,7 @@ use super::line::trouble_lines;
 use serde_json::{Value, json};
 use switchback_model::phase::Phase;
 use switchback_model::plan::Plan;
-use switchback_model::record::{Entry, Outcome, Record};
+use switchback_model::record::{Entry, Outcome, Record, Trouble};
 use switchback_model::run::{RunState, StepState};
 use switchback_model::words;
 
@@ -106,6 +106,22 @@ impl Report<'_> {
         seen.unwrap_or(Value::Null)
     }
 
+    /// What failed in a step, in the order of time; what was undone since has failed all the same.
+    fn troubles(&self, step: usize) -> Vec<&Trouble> {
+        let mut found: Vec<&Trouble> = Vec::new();
+        for entry in self.entries {
+            let (Record::StepFailed { step: of, trouble } | Record::UndoFailed { step: of, trouble }) =
+                &entry.record
+            else {
+                continue;
+            };
+            if *of == step && !found.contains(&trouble) {
+                found.push(trouble);
+            }
+        }
+        found
+    }
+
     /// For people.
     pub fn text(&self) -> String {
         let (plan, state) = (self.plan, self.state);
@@ -148,7 +164,7 @@ impl Report<'_> {
             {
                 text.push_str(&format!("                     seen: {seen}\n"));
             }
-            if let StepState::Failed(_, trouble) | StepState::Stuck(_, trouble) = step {
+            for trouble in self.troubles(i) {
                 text.extend(trouble_lines(trouble).into_iter().map(|line| line + "\n"));
             }
         }
