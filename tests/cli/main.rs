@@ -17,6 +17,7 @@ mod lint;
 mod list;
 mod operator_mistakes;
 mod operator_moments;
+mod outcomes;
 mod plan;
 mod rehearse;
 mod report;

@@ -195,6 +195,7 @@ fn redacted(text: &str, folder: &str) -> String {
             (r"\b\d+(\.\d+)? ([KMGT]i)?B\b", "SIZE"),
             (r"\b\d+ h \d+ min\b|\b\d+ min \d+ s\b|\b\d+(\.\d+)? m?s\b", "SPAN"),
             (r"(process|pid) \d+", "$1 PID"),
+            (r"PID has (\w+) open: .*", "PID has $1 open: PROGRAM"),
         ];
         rules.map(|(rule, word)| (Regex::new(rule).unwrap(), word)).into()
     });
