@@ -118,6 +118,8 @@ impl Context {
 
     /// Finds the installed release.
     pub fn detect(&self, site: &Site) -> Result<switchback_engine::detect::Installed, Complaint> {
+        // A command that is asked for the release leaves what it prints there.
+        self.make_state()?;
         planner::detect_installed(&self.request(None, ""), site, &Tell::quiet())
             .map_err(|e| Complaint::plan(e, &self.playbook.source))
     }

@@ -27,7 +27,7 @@ impl StateDir {
 
     /// Makes the folder, with mode 0700.
     pub fn make(&self) -> io::Result<()> {
-        for folder in [self.root.clone(), self.runs_folder(), self.services()] {
+        for folder in [self.root.clone(), self.runs_folder(), self.services(), self.logs()] {
             make_private(&folder)?;
         }
         Ok(())
