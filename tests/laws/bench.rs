@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 use switchback_engine::run_dir::make_private;
 use switchback_engine::step::{AnyStep, Condition, Work};
 use switchback_engine::{RunDir, StepError};
@@ -29,8 +30,9 @@ pub struct Bench {
     pub steps: Vec<Box<dyn AnyStep>>,
     pub dir: RunDir,
     folder: TempDir,
-    /// Steps before this one were carried out when the bench was made.
-    from: usize,
+    /// Steps before this one are finished, and the journal says so.
+    finished: usize,
+    commands: bool,
     befores: Vec<Option<Value>>,
     /// Steps from this one on are undone, and the journal says so.
     undone_from: Cell<usize>,
@@ -47,6 +49,10 @@ pub struct Plan {
     pub steps: Vec<Box<dyn AnyStep>>,
     /// How many of the steps belong to what was done before.
     pub done: usize,
+    /// What is done to the site once it is open, before anything is seen of it.
+    pub ready: fn(&Site),
+    /// Commands of a step that was cut run on; the next life must find them ended, as the run's lock makes sure.
+    pub commands: bool,
     /// What a person does when told what is being waited for.
     pub person: Sink,
     /// What is seen of the world beyond files, databases and services.
@@ -57,7 +63,16 @@ pub struct Plan {
 impl Default for Plan {
     fn default() -> Plan {
         let targets = BTreeMap::new();
-        Plan { targets, steps: Vec::new(), done: 0, person: Arc::new(|_| ()), beyond: None, company: None }
+        Plan {
+            targets,
+            steps: Vec::new(),
+            done: 0,
+            ready: |_| (),
+            commands: false,
+            person: Arc::new(|_| ()),
+            beyond: None,
+            company: None,
+        }
     }
 }
 
@@ -86,16 +101,18 @@ impl Bench {
             steps: plan.steps,
             dir,
             folder,
-            from: 0,
+            finished: 0,
+            commands: plan.commands,
             person: plan.person,
             beyond: plan.beyond,
             origin: Seen::new(),
             _company: plan.company,
         };
+        (plan.ready)(&bench.site);
         bench.origin = bench.seen();
         let before = bench.tell(calm());
-        bench.walk(0..plan.done, &before).unwrap();
-        bench.from = plan.done;
+        bench.walk(plan.done, &before).unwrap();
+        bench.finished = plan.done;
         bench
     }
 
@@ -140,7 +157,7 @@ impl Bench {
     /// Makes the before-images that are missing, as the journal would keep them.
     pub fn prepare(&mut self) {
         let tell = self.tell(calm());
-        for step in self.from..self.steps.len() {
+        for step in self.finished..self.steps.len() {
             self.prepare_one(step, &tell).unwrap();
         }
     }
@@ -155,15 +172,21 @@ impl Bench {
 
     /// One life of a run that goes on: what is applied is left alone, what is not is brought to its end.
     pub fn forward(&mut self, faults: Arc<Faults>) -> Result<(), StepError> {
-        self.walk(self.from..self.steps.len(), &self.tell(faults))
+        self.wait_for_commands();
+        self.walk(self.steps.len(), &self.tell(faults))
     }
 
-    fn walk(&mut self, steps: std::ops::Range<usize>, tell: &Tell) -> Result<(), StepError> {
-        for step in steps {
+    fn walk(&mut self, to: usize, tell: &Tell) -> Result<(), StepError> {
+        while self.finished < to {
+            let step = self.finished;
             self.prepare_one(step, tell)?;
             if !self.with_work(step, tell, |work| self.steps[step].check(&self.site, work))?.is_applied() {
                 self.apply_one(step, tell)?;
             }
+            if step + 1 == self.steps.len() {
+                break;
+            }
+            self.finished = step + 1;
         }
         Ok(())
     }
@@ -181,6 +204,7 @@ impl Bench {
     /// One life of a run that goes back, over the steps before as well: the undo of a backup is a restore. It begins where
     /// the life before it, that also went back, ended.
     pub fn back(&self, faults: Arc<Faults>) -> Result<(), StepError> {
+        self.wait_for_commands();
         let tell = self.tell(faults);
         while self.undone_from.get() > 0 {
             let step = self.undone_from.get() - 1;
@@ -202,6 +226,22 @@ impl Bench {
     fn undo_one(&self, step: usize, tell: &Tell) -> Result<(), StepError> {
         let Some(before) = &self.befores[step] else { return Ok(()) };
         self.with_work(step, tell, |work| self.steps[step].undo(&self.site, before, work))
+    }
+
+    /// Waits until no command that names the bench's folder runs. A killed run's commands hold its lock, so that no other
+    /// life begins before they end.
+    pub fn wait_for_commands(&self) {
+        let place = self.root().display().to_string();
+        let runs = || {
+            std::fs::read_dir("/proc").unwrap().flatten().any(|process| {
+                let argv = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+                process.file_name() != *std::process::id().to_string()
+                    && String::from_utf8_lossy(&argv).contains(&place)
+            })
+        };
+        while self.commands && runs() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Everything that makes two states of the site equal, and every file that lies about.

@@ -63,6 +63,21 @@ fixtures! {
     alter_in_place: kinds::sql::in_place(),
     alter_rebuild: kinds::sql::rebuild(),
     alter_middle: kinds::sql::rename_and_add_in_the_middle(),
+    run_undo: kinds::run::with_undo(),
+    run_writes: kinds::run::with_writes(),
+    stop: kinds::service::stop(),
+    start: kinds::service::start(),
+    restart: kinds::service::restart(),
+    restart_command: kinds::service::restart_by_command(),
+    restart_person: kinds::service::restart_by_a_person(),
+    maintenance: kinds::maintenance::maintenance(),
+    maintenance_slow: kinds::maintenance::slow(),
+    maintenance_loses_replies: kinds::maintenance::loses_replies(),
+    maintenance_unreachable: kinds::maintenance::unreachable_at_times(),
+    manual: kinds::manual::manual(),
+    require: kinds::check::require(),
+    ensure: kinds::check::ensure(),
+    expect: kinds::check::expect(),
 }
 
 #[test]

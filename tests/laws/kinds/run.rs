@@ -1,0 +1,101 @@
+//! `run`: a command with an undo of its own, and one that changes a database, whose way back is the backup.
+
+use super::store::{self, DB};
+use super::{file, probe};
+use crate::bench::{Bench, Plan};
+use crate::fixture::{Fixture, Hand};
+use std::collections::BTreeMap;
+use std::path::Path;
+use switchback_model::probe::{Ask, Store};
+use switchback_steps::backup::Backup;
+use switchback_steps::run::Run;
+
+/// Two effects, so that there is a half; where `power` is missing, it dies between them.
+const TWO: &str = "echo one > \"$0/one\"; test -e \"$0/power\" || kill -9 $$; echo two > \"$0/two\"";
+const NONE: &str = "rm -f \"$0/one\" \"$0/two\"";
+
+const FOREIGN: &[Hand] = &[("a row", store::a_row), ("the application ran", store::a_row_by_the_application)];
+
+pub fn with_undo() -> Fixture {
+    Fixture {
+        halves: &[("the command died between its effects", died_between)],
+        ..Fixture::of::<Run>("run-undo", || {
+            Bench::new(|folder| {
+                std::fs::write(folder.join("power"), "on").unwrap();
+                let step = Run {
+                    argv: shell(TWO, folder),
+                    cwd: Some(folder.display().to_string()),
+                    env: BTreeMap::from([("LANG".to_owned(), "C".to_owned())]),
+                    done_when: probe(Ask::File { target: "two".into() }, "two"),
+                    writes: Vec::new(),
+                    undo: Some(shell(NONE, folder)),
+                    within_ms: 60_000,
+                };
+                let targets = BTreeMap::from([("two".to_owned(), file(&folder.join("two")))]);
+                Plan { targets, steps: vec![Box::new(step)], commands: true, ..Plan::default() }
+            })
+        })
+    }
+}
+
+/// A program that knows nothing of us changes the database: its commits are taken back with ours.
+pub fn with_writes() -> Fixture {
+    Fixture {
+        foreign_before: FOREIGN,
+        foreign_after: FOREIGN,
+        ..Fixture::of::<Run>("run-writes", || {
+            Bench::new(|folder| {
+                store::make(&folder.join(DB), true);
+                let store = Store { target: "db".into(), backup: false };
+                let sql = "SELECT count(*) FROM settings".into();
+                let step = Run {
+                    argv: this_program("writes_settings", folder),
+                    cwd: None,
+                    env: BTreeMap::from([("LAWS_DB".to_owned(), folder.join(DB).display().to_string())]),
+                    done_when: probe(Ask::Sql { store, sql, params: BTreeMap::new() }, "2"),
+                    writes: vec!["db".into()],
+                    undo: None,
+                    within_ms: 60_000,
+                };
+                Plan {
+                    targets: store::target(folder),
+                    steps: vec![Box::new(Backup { target: "db".into() }), Box::new(step)],
+                    done: 1,
+                    commands: true,
+                    ..Plan::default()
+                }
+            })
+        })
+    }
+}
+
+fn shell(script: &str, folder: &Path) -> Vec<String> {
+    ["/bin/sh", "-c", script, &folder.display().to_string()].map(str::to_owned).to_vec()
+}
+
+/// The arguments that make this test program be another one: an ignored test of it is run by name. The folder is a
+/// filter that matches no test; by it the bench finds its commands.
+fn this_program(name: &str, folder: &Path) -> Vec<String> {
+    let program = std::env::current_exe().unwrap().display().to_string();
+    let path = format!("kinds::run::{name}");
+    [&program, &path, &folder.display().to_string(), "--exact", "--ignored", "--nocapture"]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+#[test]
+#[ignore = "a program that the run fixture starts"]
+fn writes_settings() {
+    let connection = store::app(Path::new(&std::env::var_os("LAWS_DB").unwrap()));
+    // As many programs do: it turns the log on, and commits more than once.
+    connection.execute_batch("PRAGMA journal_mode = WAL").unwrap();
+    connection.execute_batch("CREATE TABLE IF NOT EXISTS settings(key PRIMARY KEY)").unwrap();
+    connection.execute_batch("INSERT OR IGNORE INTO settings VALUES ('a')").unwrap();
+    connection.execute_batch("INSERT OR IGNORE INTO settings VALUES ('b')").unwrap();
+}
+
+fn died_between(bench: &Bench) {
+    std::fs::rename(bench.path("power"), bench.root().join("power")).unwrap();
+    bench.apply().unwrap_err();
+    std::fs::rename(bench.root().join("power"), bench.path("power")).unwrap();
+}
