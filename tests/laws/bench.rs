@@ -295,7 +295,10 @@ impl Bench {
     /// A value with the site's folder taken out, so that two benches can be compared.
     pub fn placeless(&self, value: &Value) -> String {
         let program = std::env::current_exe().unwrap().display().to_string();
-        value.to_string().replace(&self.root().display().to_string(), "/lab").replace(&program, "/lab/program")
+        value
+            .to_string()
+            .replace(&self.root().display().to_string(), "/lab")
+            .replace(&program, "/lab/program")
     }
 }
 

@@ -1,6 +1,6 @@
 //! `run`: runs a command, and believes a probe rather than its exit code.
 
-use crate::database::stop_counting;
+use crate::database::{Manifest, guard, stop_counting, take_counted};
 use crate::trial::remove;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -125,6 +125,22 @@ impl Run {
         work.dir.keep().join(format!("{}.begun", work.step))
     }
 
+    /// The databases that it changes, whose commits are counted.
+    fn databases<'a>(&'a self, site: &'a Site) -> impl Iterator<Item = &'a String> {
+        let is_database =
+            |target: &&String| matches!(site.targets().get(target.as_str()), Some(TargetDef::Sqlite { .. }));
+        self.writes.iter().filter(is_database)
+    }
+
+    fn is_counted(&self, site: &Site, work: &Work<'_>) -> Result<bool, StepError> {
+        for target in self.databases(site) {
+            if Manifest::read(work.dir, target)?.is_some_and(|manifest| manifest.uncounted) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn execute(&self, argv: &[String], site: &Site, work: &Work<'_>) -> Result<Ran, StepError> {
         let command = Command {
             argv: argv.to_vec(),
@@ -190,33 +206,44 @@ impl Step for Run {
     }
 
     fn check(&self, site: &Site, work: &Work<'_>) -> Result<Condition, StepError> {
-        Ok(if self.holds(site, work)? { Condition::applied() } else { Condition::Pending })
+        Ok(match (self.holds(site, work)?, self.is_counted(site, work)?) {
+            (true, true) => Condition::applied(),
+            (true, false) => Condition::Partial,
+            (false, _) => Condition::Pending,
+        })
     }
 
     fn prepare(&self, site: &Site, work: &Work<'_>) -> Result<(), StepError> {
-        for target in &self.writes {
-            if matches!(site.targets().get(target), Some(TargetDef::Sqlite { .. })) {
-                stop_counting(site, target, work)?;
-            }
-        }
-        Ok(())
+        self.databases(site).try_for_each(|target| guard(site, target, work))
     }
 
     fn apply(&self, site: &Site, (): &(), work: &Work<'_>) -> Result<Value, StepError> {
-        let begun = Run::begun(work);
-        write_durably(&begun, b"")
-            .map_err(|e| StepError::failed(format!("write {}: {e}", begun.display())))?;
-        let ran = self.execute(&self.argv, site, work)?;
-        // The probe decides. A bad end with the effect in place is worth a word and no more.
-        if ran.exit != Exit::Code(0) && !self.holds(site, work)? {
-            return Err(Run::failed(&ran, &self.argv));
+        if self.check(site, work)?.is_applied() {
+            return Ok(Value::Null);
         }
-        Ok(json!({ "exit": ran.exit.to_string() }))
+        let mut exit = None;
+        if !self.holds(site, work)? {
+            self.databases(site).try_for_each(|target| stop_counting(site, target, work))?;
+            let begun = Run::begun(work);
+            write_durably(&begun, b"")
+                .map_err(|e| StepError::failed(format!("write {}: {e}", begun.display())))?;
+            let ran = self.execute(&self.argv, site, work)?;
+            // The probe decides. A bad end with the effect in place is worth a word and no more.
+            if ran.exit != Exit::Code(0) && !self.holds(site, work)? {
+                return Err(Run::failed(&ran, &self.argv));
+            }
+            exit = Some(ran.exit.to_string());
+        }
+        // The command is done: whoever writes from here on is somebody else.
+        self.databases(site).try_for_each(|target| take_counted(site, target, work).map(drop))?;
+        Ok(json!({ "exit": exit }))
     }
 
     /// The probe holds when all of the effect is there, so a half of it is known only by the note that it was begun.
     fn undo(&self, site: &Site, (): &(), work: &Work<'_>) -> Result<(), StepError> {
-        let Some(undo) = &self.undo else { return Ok(()) };
+        let Some(undo) = &self.undo else {
+            return self.databases(site).try_for_each(|target| guard(site, target, work));
+        };
         let begun = Run::begun(work);
         if !begun.exists() && !self.holds(site, work)? {
             return Ok(());
