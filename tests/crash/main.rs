@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod alone;
+mod broken_builds;
 #[path = "../support/chance.rs"]
 mod chance;
 mod cuts;
