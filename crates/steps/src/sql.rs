@@ -111,6 +111,10 @@ impl Step for Sql {
     type Before = ();
 
     fn describe(&self) -> String {
+        // Statements without a file have no name of their own.
+        if self.name == self.target {
+            return format!("run SQL in {}", self.target);
+        }
         format!("run {} in {}", self.name, self.target)
     }
 

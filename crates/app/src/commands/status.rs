@@ -4,6 +4,7 @@ use crate::cli::Global;
 use crate::complaint::{Complaint, exit};
 use crate::context::state_dir;
 use crate::output::Output;
+use crate::views::line::trouble_lines;
 use crate::views::report::standing;
 use serde_json::json;
 use switchback_engine::RunError;
@@ -59,10 +60,17 @@ pub fn run(global: &Global, output: &Output) -> Result<u8, Complaint> {
     }
     if let (true, Some((planned, step))) = (folded.is_open(), at) {
         output.say(&format!("at `{}` ({}): {}", planned.id, step.word(), planned.says));
-        output.say(match (standing, folded.turn.is_some()) {
-            ("held", _) => "`switchback resume --accept STEP` goes on, `switchback rollback` goes back",
-            (_, true) => "`switchback resume` or `switchback rollback` goes on going back",
-            (_, false) => "`switchback resume` goes on, `switchback rollback` goes back",
+        if let StepState::Failed(_, trouble) | StepState::Stuck(_, trouble) = step {
+            trouble_lines(trouble).iter().for_each(|line| output.say(line));
+        }
+        output.say(&match (standing, folded.turn.is_some()) {
+            ("held", _) => format!(
+                "`switchback resume` tries it again, `switchback resume --accept {}` goes on without it,\n\
+                 `switchback rollback` goes back",
+                planned.id
+            ),
+            (_, true) => "`switchback resume` or `switchback rollback` goes on going back".to_owned(),
+            (_, false) => "`switchback resume` goes on, `switchback rollback` goes back".to_owned(),
         });
     }
     Ok(code)

@@ -1,7 +1,7 @@
 //! The views: one stream of records, shown in several ways.
 
 mod json;
-mod line;
+pub mod line;
 pub mod plan;
 pub mod report;
 mod tty;

@@ -85,7 +85,7 @@ fn changes(plan: &Plan) -> Vec<String> {
     let mut lines = Vec::new();
     for (name, def) in &plan.targets {
         if let Some(path) = def.path() {
-            let verb = if touched(plan, name, Access::Writes) { "is changed" } else { "is only read" };
+            let verb = if touched(plan, name, Access::Writes) { "is changed" } else { "stays as it is" };
             lines.push(format!("{name}: {path} {verb}"));
         }
         if let TargetDef::Service { .. } = def {
