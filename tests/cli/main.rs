@@ -10,6 +10,7 @@ mod demo;
 mod detect;
 mod explain;
 mod finalize;
+mod held;
 mod help;
 mod init;
 mod json_schema;
