@@ -186,7 +186,19 @@ impl RunState {
                 None => return illegal("the run does not go back".into()),
             },
             Record::Interrupted => self.interrupted = true,
-            Record::RunEnded { outcome } => self.ended = Some(*outcome),
+            Record::RunEnded { outcome } => {
+                let up = self.turn.is_none() && self.committed.is_some();
+                let legal = match outcome {
+                    Outcome::Upgraded => up && self.steps.iter().all(StepState::is_done),
+                    Outcome::RolledBack => self.steps.iter().all(|step| step.before().is_none()),
+                    // A run that is stuck or held is open: a person will take it on.
+                    Outcome::Stuck | Outcome::Held => false,
+                };
+                if !legal {
+                    return illegal(format!("the run has not come to that end ({outcome:?})"));
+                }
+                self.ended = Some(*outcome);
+            }
             Record::Finalized { .. } => match self.ended {
                 Some(_) => self.finalized = true,
                 None => return illegal("the run is open".into()),
