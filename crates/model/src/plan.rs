@@ -336,6 +336,29 @@ impl Plan {
         self.drift(now, FactKind::Estimate)
     }
 
+    /// The steps that `now`, made of the same playbook for the same site, has otherwise, each as a line of a diff: a `when:`
+    /// that holds no more, a script with another parameter.
+    pub fn step_drift(&self, now: &Plan) -> Vec<String> {
+        let has = |plan: &Plan, step: &PlannedStep| {
+            plan.steps.iter().any(|one| {
+                (&one.id, one.phase, &one.kind, &one.body) == (&step.id, step.phase, &step.kind, &step.body)
+            })
+        };
+        let gone = self.steps.iter().filter(|step| !has(now, step));
+        let come = now.steps.iter().filter(|step| !has(self, step));
+        let lines = gone.map(|step| format!("  - {}: {}", step.id, step.says));
+        let mut lines: Vec<String> =
+            lines.chain(come.map(|step| format!("  + {}: {}", step.id, step.says))).collect();
+        let order = |plan: &Plan| plan.steps.iter().map(|step| step.id.clone()).collect::<Vec<_>>();
+        if lines.is_empty() && order(self) != order(now) {
+            lines.push("  another order".to_owned());
+        }
+        if !lines.is_empty() {
+            lines.insert(0, "steps:".to_owned());
+        }
+        lines
+    }
+
     fn drift(&self, now: &[Fact], kind: FactKind) -> Vec<String> {
         let find =
             |facts: &[Fact], name: &str| facts.iter().find(|f| f.name == name).map(|f| f.value.clone());

@@ -141,6 +141,7 @@ pub fn find_plan(
         Planned::Plan(now) => now,
     };
     let mut drift = plan.identity_drift(&now.facts);
+    drift.extend(plan.step_drift(&now));
     if now.losses != plan.losses {
         drift.extend(loss_drift(&plan, &now));
     }
