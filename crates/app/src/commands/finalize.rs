@@ -6,6 +6,7 @@ use crate::complaint::{Complaint, exit};
 use crate::context::{driver, state_dir, tell};
 use crate::output::Output;
 use crate::views;
+use switchback_engine::RunDir;
 use switchback_model::record::Record;
 
 /// Closes the way back for good.
@@ -15,6 +16,8 @@ pub fn run(global: &Global, yes: bool, output: &Output) -> Result<u8, Complaint>
         return Err(Complaint::no_run(state.root()));
     };
     if folded.finalized {
+        // The process that noted it may have died before everything was gone.
+        drop_kept(&session.dir)?;
         output.say("nothing to do: the last run is finalized already");
         return Ok(exit::DONE);
     }
@@ -46,6 +49,11 @@ pub fn run(global: &Global, yes: bool, output: &Output) -> Result<u8, Complaint>
     let mut runner = session.begin(Vec::new(), bus, tell(sink), false)?;
     // The fact first: a crash in the middle of removing leaves a run that says it has no way back, never one that lies.
     runner.note(Record::Finalized { by: driver().name() })?;
+    drop_kept(&dir)?;
+    Ok(exit::DONE)
+}
+
+fn drop_kept(dir: &RunDir) -> Result<(), Complaint> {
     for folder in [dir.keep(), dir.artifacts(), dir.backups()] {
         match std::fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -55,5 +63,5 @@ pub fn run(global: &Global, yes: bool, output: &Output) -> Result<u8, Complaint>
             _ => {}
         }
     }
-    Ok(exit::DONE)
+    Ok(())
 }
