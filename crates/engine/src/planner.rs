@@ -164,6 +164,11 @@ pub fn detect_installed(
 /// Makes a plan, or says everything that stands in its way.
 pub fn plan(request: &PlanRequest<'_>, site: &Site, tell: &Tell) -> Result<Planned, PlanFailure> {
     refuse_open_run(site)?;
+    if let Some((one, other)) = site.twins() {
+        return Err(Refusal::new("D011", format!("the targets {one} and {other} are one and the same file"))
+            .help("name the file of each in the site file")
+            .into());
+    }
     let installed = detect_installed(request, site, tell)?;
     let playbook = &request.playbook.playbook;
     let path = path::find(playbook, &installed.version, request.wanted.as_ref())

@@ -17,6 +17,7 @@ use crate::sqlite::{
 use crate::tell::{Failure, Halt, Tell};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use switchback_model::target::{MaintenanceDef, TargetDef};
@@ -286,6 +287,18 @@ impl Site {
             }
             TargetDef::Service { .. } | TargetDef::Http { .. } => Ok(None),
         }
+    }
+
+    /// Two targets that are one file, by whatever names and links: each would be the other's foreign hand.
+    pub fn twins(&self) -> Option<(&str, &str)> {
+        let mut seen: BTreeMap<(u64, u64), &str> = BTreeMap::new();
+        for (name, def) in &self.targets {
+            let Some(meta) = def.path().and_then(|path| std::fs::metadata(path).ok()) else { continue };
+            if let Some(twin) = seen.insert((meta.dev(), meta.ino()), name) {
+                return Some((twin, name));
+            }
+        }
+        None
     }
 
     /// Returns the bytes that a target takes, with its side files.
