@@ -169,6 +169,7 @@ pub fn plan(request: &PlanRequest<'_>, site: &Site, tell: &Tell) -> Result<Plann
             .help("name the file of each in the site file")
             .into());
     }
+    let _held = site.hold_open();
     let installed = detect_installed(request, site, tell)?;
     let playbook = &request.playbook.playbook;
     let path = path::find(playbook, &installed.version, request.wanted.as_ref())

@@ -358,8 +358,8 @@ impl<'a> Compile<'a> {
     /// Compiles a jq program only to say what is wrong with it.
     fn jq(&mut self, program: Option<(&str, Span)>) -> Option<Option<String>> {
         let Some((text, span)) = program else { return Some(None) };
-        match crate::jq::Program::compile(text, &[]) {
-            Ok(_) => Some(Some(text.to_owned())),
+        match crate::jq::check(text) {
+            Ok(()) => Some(Some(text.to_owned())),
             Err(error) => {
                 self.out.push(
                     Diagnostic::error("P015", "this is not a jq program")

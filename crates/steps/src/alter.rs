@@ -292,8 +292,7 @@ impl Step for Alter {
             None => Catalog::read(&world.site.database(&self.target)?.open_read()?)?,
         };
         let plan = switchback_site::sqlite::alter::plan(&catalog, &self.spec)?;
-        let (after, _) = catalog.after(&self.spec)?;
-        world.leave(&self.target, CATALOG, serde_json::to_value(after).unwrap_or_default());
+        world.leave(&self.target, CATALOG, serde_json::to_value(&plan.expectation).unwrap_or_default());
         let grows = rebuilt_bytes(world.site, &self.target, &plan.rebuilt())?;
         let lines = plan.lines().into_iter().map(str::to_owned).collect::<Vec<_>>();
         // The new table beside the old one, and as much again for the journal of the pages that move.

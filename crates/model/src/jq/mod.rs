@@ -9,4 +9,4 @@ mod program;
 mod time;
 mod value;
 
-pub use program::{JqError, Program};
+pub use program::{JqError, Program, check};

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::LazyLock;
 
 use jaq_core::data::JustLut;
 use jaq_core::load::parse::Def;
@@ -47,9 +48,12 @@ def toboolean: if isboolean then . elif . == "true" then true elif . == "false" 
 
 /// Returns the definitions that every program sees.
 pub(super) fn defs() -> Vec<Def<&'static str>> {
-    let ours = jaq_core::load::parse(OUR_DEFS, |parser| parser.defs()).unwrap_or_default();
-    let kept = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
-    kept.filter(|def| !DROPPED_DEFS.contains(&def.name)).chain(ours).collect()
+    static DEFS: LazyLock<Vec<Def<&'static str>>> = LazyLock::new(|| {
+        let ours = jaq_core::load::parse(OUR_DEFS, |parser| parser.defs()).unwrap_or_default();
+        let kept = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
+        kept.filter(|def| !DROPPED_DEFS.contains(&def.name)).chain(ours).collect()
+    });
+    DEFS.clone()
 }
 
 /// Returns the native functions that every program sees.

@@ -1,6 +1,8 @@
 //! Compiling and running a jq program.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use jaq_core::load::{self, Arena, File, Loader};
 use jaq_core::{Compiler, Ctx, Filter, Vars};
@@ -38,6 +40,20 @@ impl JqError {
         let start = (part.as_ptr() as usize).checked_sub(text.as_ptr() as usize);
         JqError { message, offset: start.filter(|start| *start <= text.len()) }
     }
+}
+
+/// Says whether `text` compiles without variables.
+///
+/// A sound program is remembered, as planning asks for the same few again and again, and each costs the parse of the
+/// whole library.
+pub fn check(text: &str) -> Result<(), JqError> {
+    static SOUND: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let sound = || SOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    if !sound().contains(text) {
+        Program::compile(text, &[])?;
+        sound().insert(text.to_owned());
+    }
+    Ok(())
 }
 
 /// A compiled jq program with the names of its variables.
