@@ -474,3 +474,45 @@ fn a_specification_survives_a_round_trip_through_json() {
     let json = serde_json::to_string(&catalog).unwrap();
     assert_eq!(serde_json::from_str::<Catalog>(&json).unwrap(), catalog);
 }
+
+/// A column whose type came after its rows, as an editor of `sqlite_schema` leaves it: a copy by value would turn the
+/// texts into numbers.
+const TYPED_LATE: &str = "
+    CREATE TABLE t(id TEXT PRIMARY KEY, n, note TEXT DEFAULT 'x');
+    INSERT INTO t(rowid, id, n) VALUES (7, 'a', '5'), (9, 'b', '1e3'), (40, 'c', 2.0), (41, NULL, NULL);
+    PRAGMA writable_schema = ON;
+    UPDATE sqlite_schema SET sql = 'CREATE TABLE t(id TEXT PRIMARY KEY, n INTEGER, note TEXT DEFAULT ''x'')'
+        WHERE name = 't';
+    PRAGMA writable_schema = RESET;
+    CREATE INDEX t_n ON t(n);";
+
+const TYPED_LATE_ROWS: &str = "SELECT rowid, id, n, typeof(n), note FROM t ORDER BY rowid";
+
+#[test]
+fn a_rebuild_between_equal_forms_moves_records_as_they_lie() {
+    let mut db = open(TYPED_LATE);
+    let before = rows(&db, TYPED_LATE_ROWS);
+    let rebuild = TableChange { rebuild: true, ..TableChange::default() };
+    let outcome = alter(&mut db, &spec("t", rebuild)).unwrap();
+    assert_eq!(outcome.copied, [("t".to_owned(), 4)]);
+    assert_eq!(rows(&db, TYPED_LATE_ROWS), before);
+}
+
+#[test]
+fn a_copy_by_value_that_would_change_a_storage_class_is_refused() {
+    let mut db = open(TYPED_LATE);
+    let before = rows(&db, TYPED_LATE_ROWS);
+    let change =
+        TableChange { defaults: vec![("note".into(), DefaultChange::Drop)], ..TableChange::default() };
+    let error = alter(&mut db, &spec("t", change)).unwrap_err();
+    assert!(matches!(error, AlterError::ClassesDiffer { rows: 3, .. }), "{error}");
+    assert_eq!(rows(&db, TYPED_LATE_ROWS), before);
+}
+
+#[test]
+fn rows_of_a_table_without_any_index_keep_their_rowids() {
+    let mut db = open("CREATE TABLE t(a); INSERT INTO t(rowid, a) VALUES (3, 'x'), (9, 'y'), (10, NULL);");
+    let before = rows(&db, "SELECT rowid, a FROM t");
+    alter(&mut db, &spec("t", TableChange { rebuild: true, ..TableChange::default() })).unwrap();
+    assert_eq!(rows(&db, "SELECT rowid, a FROM t"), before);
+}

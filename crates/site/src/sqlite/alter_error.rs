@@ -158,6 +158,12 @@ pub enum AlterError {
         /// How many rows.
         rows: u64,
     },
+    /// The copy of a table has other rowids.
+    #[error("copy table {table}: its rows would get other rowids")]
+    RowidsDiffer {
+        /// The table.
+        table: String,
+    },
     /// A statement failed.
     #[error("{doing}: {source}")]
     Sql {

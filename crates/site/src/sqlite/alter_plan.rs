@@ -60,7 +60,20 @@ pub enum Action {
         sql: String,
         /// A query that counts rows with a value of another storage class, where that can be asked.
         classes: Option<String>,
+        /// A statement that moves the rows as they lie in the file, if SQLite finds both forms alike enough.
+        verbatim: Option<Verbatim>,
     },
+}
+
+/// A copy that decodes no row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verbatim {
+    /// The statement.
+    pub sql: String,
+    /// What the rowid is called in the old form.
+    pub old_rowid: String,
+    /// What the rowid is called in the new form.
+    pub new_rowid: String,
 }
 
 impl AlterPlan {
