@@ -1,0 +1,25 @@
+//! The figures of `bench/README.md`: each compares two ways to the same end, in turns, in one run on one machine.
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+
+mod apply;
+mod backup;
+mod journal;
+mod plan;
+mod rebuild;
+mod rounds;
+
+use std::path::PathBuf;
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let at = |place: usize| PathBuf::from(args.get(place).expect("an argument is missing; see bench/run.sh"));
+    let rounds = || args.last().and_then(|count| count.parse().ok()).unwrap_or(5);
+    match args.first().map(String::as_str) {
+        Some("backup") => backup::measure(&at(1), &at(2), rounds()),
+        Some("rebuild") => rebuild::measure(&at(1), &at(2), rounds()),
+        Some("plan") => plan::measure(&at(1), &at(2), rounds()),
+        Some("journal") => journal::measure(&at(1), &at(2)),
+        Some("apply") => apply::measure(&at(1), &at(2)),
+        _ => panic!("name a figure: backup, rebuild, plan, journal or apply"),
+    }
+}
