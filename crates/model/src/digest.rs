@@ -150,8 +150,9 @@ impl RowHasher {
     }
 
     fn fixed(&mut self, tag: u8, payload: [u8; 8]) {
-        self.buffer.push(tag);
-        self.buffer.extend_from_slice(&payload);
+        let mut cell = [tag; 9];
+        cell[1..].copy_from_slice(&payload);
+        self.buffer.extend_from_slice(&cell);
     }
 
     fn bytes(&mut self, tag: u8, bytes: &[u8]) {

@@ -330,7 +330,7 @@ fn read(connection: &Connection, sql: &str, params: &BTreeMap<String, Value>) ->
     while let Some(row) = rows.next()? {
         count += 1;
         for i in 0..columns {
-            hasher.cell(crate::sqlite::fingerprint::cell(row.get_ref(i)?));
+            hasher.cell(crate::sqlite::scan::cell(row.get_ref(i)?));
         }
         all.update(&hasher.finish().0);
         if kept.len() < SHOWN {

@@ -4,10 +4,11 @@ use std::cmp::Ordering;
 
 use rusqlite::{Connection, Rows};
 use serde::{Deserialize, Serialize};
-use switchback_model::digest::{Cell, RowHasher, TableDigest};
+use switchback_model::digest::{Cell, TableDigest};
 
-use crate::sqlite::fingerprint::{Counter, cell, quote};
-use crate::tell::{Failure, Halt, Tell};
+use crate::sqlite::fingerprint::quote;
+use crate::sqlite::scan::{ScanError, cell, scan};
+use crate::tell::{Failure, Halt, Tell, Unit};
 
 /// How many differing rows are named.
 const SAMPLES: usize = 20;
@@ -114,9 +115,8 @@ pub fn compare_tables(
     }
     let failed_a = |source| CompareError::Table { table: table_a.to_owned(), source };
     let (names_a, names_b): (Vec<_>, Vec<_>) = columns.iter().cloned().unzip();
-    let mut counter = Counter::new(tell);
-    let digest_a = digest(a, table_a, &names_a, &mut counter)?;
-    let digest_b = digest(b, table_b, &names_b, &mut counter)?;
+    let digest_a = digest(a, table_a, &names_a, tell)?;
+    let digest_b = digest(b, table_b, &names_b, tell)?;
     let (rows_a, rows_b) = (digest_a.rows, digest_b.rows);
     if digest_a == digest_b {
         return Ok(Comparison { equal: true, rows_a, rows_b, samples: Vec::new() });
@@ -129,7 +129,8 @@ pub fn compare_tables(
         .iter()
         .filter_map(|name| names_a.iter().position(|column| column.eq_ignore_ascii_case(name)))
         .collect();
-    let samples = Walk::new(&names_a, key).run((a, table_a), (b, table_b, &names_b), &mut counter)?;
+    let samples =
+        Walk::new(&names_a, key).run((a, table_a), (b, table_b, &names_b), &mut Counter::new(tell))?;
     Ok(Comparison { equal: false, rows_a, rows_b, samples })
 }
 
@@ -148,21 +149,15 @@ fn digest(
     connection: &Connection,
     table: &str,
     columns: &[String],
-    counter: &mut Counter<'_>,
+    tell: &Tell,
 ) -> Result<TableDigest, CompareError> {
-    let failed = |source| CompareError::Table { table: table.to_owned(), source };
-    let mut statement = connection.prepare(&select(table, columns)).map_err(failed)?;
-    let mut rows = statement.query([]).map_err(failed)?;
-    let mut hasher = RowHasher::new();
-    let mut digest = TableDigest::default();
-    while let Some(row) = rows.next().map_err(failed)? {
-        for column in 0..columns.len() {
-            hasher.cell(cell(row.get_ref(column).map_err(failed)?));
-        }
-        digest.add_row(&hasher.finish());
-        counter.row(table)?;
-    }
-    Ok(digest)
+    let list: Vec<String> = columns.iter().map(|name| column(name)).collect();
+    let list: Vec<&str> = list.iter().map(String::as_str).collect();
+    let from = format!("main.{} AS t", quote(table));
+    scan(connection, &list, &from, table, tell).map_err(|error| match error {
+        ScanError::Sql(source) => CompareError::Table { table: table.to_owned(), source },
+        ScanError::Halt(halt) => CompareError::Halt(halt),
+    })
 }
 
 fn primary_key(connection: &Connection, table: &str) -> Result<Vec<String>, rusqlite::Error> {
@@ -264,6 +259,27 @@ impl<'a> Walk<'a> {
         let key =
             self.key.iter().take(4).map(|&place| format!("{}={}", self.names[place], row[place].show()));
         Some(RowDifference { key: key.collect::<Vec<_>>().join(", "), difference })
+    }
+}
+
+/// Counts rows, reports now and then, and stops when asked.
+struct Counter<'a> {
+    tell: &'a Tell,
+    rows: u64,
+}
+
+impl<'a> Counter<'a> {
+    fn new(tell: &'a Tell) -> Counter<'a> {
+        Counter { tell, rows: 0 }
+    }
+
+    fn row(&mut self, table: &str) -> Result<(), Halt> {
+        self.rows += 1;
+        if self.rows.is_multiple_of(4096) {
+            self.tell.go_on()?;
+            self.tell.progress(&format!("reading {table}"), self.rows, None, Unit::Rows);
+        }
+        Ok(())
     }
 }
 

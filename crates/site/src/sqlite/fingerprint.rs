@@ -12,7 +12,8 @@ use switchback_model::digest::{Cell, Digest, RowHasher, TableDigest};
 use crate::sqlite::collation::stand_in;
 use crate::sqlite::connect::{Database, is_immutable};
 use crate::sqlite::ledger::LEDGER;
-use crate::tell::{Failure, Halt, Tell, Unit};
+use crate::sqlite::scan::{ScanError, cell, scan};
+use crate::tell::{Failure, Halt, Tell};
 
 /// Why a fingerprint could not be taken. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -101,9 +102,8 @@ impl Fingerprint {
     pub fn read(connection: &Connection, tell: &Tell) -> Result<Fingerprint, FingerprintError> {
         let _snapshot = Snapshot::hold(connection)?;
         let (mut fingerprint, tables) = outline(connection)?;
-        let mut counter = Counter::new(tell);
         for table in &tables {
-            let digest = table.digest(connection, None, &mut counter)?;
+            let digest = table.digest(connection, None, tell)?;
             fingerprint.tables.insert(table.name.clone(), digest);
         }
         Ok(fingerprint)
@@ -130,12 +130,11 @@ impl Fingerprint {
         let work = || -> Result<BTreeMap<String, TableDigest>, FingerprintError> {
             let connection = open()?;
             stand_in(&connection)?;
-            let mut counter = Counter::new(tell);
             let mut parts: BTreeMap<String, TableDigest> = BTreeMap::new();
             loop {
                 let next = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front();
                 let Some((table, range)) = next else { return Ok(parts) };
-                let part = table.digest(&connection, range, &mut counter)?;
+                let part = table.digest(&connection, range, tell)?;
                 parts.entry(table.name.clone()).or_default().merge(&part);
             }
         };
@@ -417,10 +416,13 @@ impl Table {
         &self,
         connection: &Connection,
         range: Range,
-        counter: &mut Counter<'_>,
+        tell: &Tell,
     ) -> Result<TableDigest, FingerprintError> {
-        let list: Vec<&str> = self.rowid.into_iter().chain(self.columns.iter().map(String::as_str)).collect();
-        let list = if list.is_empty() { "NULL".to_owned() } else { list.join(", ") };
+        let mut list: Vec<&str> =
+            self.rowid.into_iter().chain(self.columns.iter().map(String::as_str)).collect();
+        if list.is_empty() {
+            list.push("NULL");
+        }
         let bounds = match (self.rowid, range) {
             (Some(rowid), Some((first, last))) => format!(" WHERE {rowid} BETWEEN {first} AND {last}"),
             _ => String::new(),
@@ -428,55 +430,14 @@ impl Table {
         // Without NOT INDEXED a covering index would be read in place of the table, and the two may disagree. A table
         // WITHOUT ROWID is an index itself: there the clause can leave SQLite with nothing to read ("no query solution").
         let hint = if self.without_rowid { "" } else { " NOT INDEXED" };
-        let sql = format!("SELECT {list} FROM main.{}{hint}{bounds}", quote(&self.name));
-        let mut statement = connection.prepare(&sql).map_err(|source| self.failed(source))?;
-        let width = statement.column_count();
-        let mut rows = statement.query([]).map_err(|source| self.failed(source))?;
-        let mut hasher = RowHasher::new();
-        let mut digest = TableDigest::default();
-        while let Some(row) = rows.next().map_err(|source| self.failed(source))? {
-            for column in 0..width {
-                hasher.cell(cell(row.get_ref(column).map_err(|source| self.failed(source))?));
-            }
-            digest.add_row(&hasher.finish());
-            counter.row(&self.name)?;
-        }
-        Ok(digest)
+        let from = format!("main.{}{hint}{bounds}", quote(&self.name));
+        scan(connection, &list, &from, &self.name, tell).map_err(|error| match error {
+            ScanError::Sql(source) => self.failed(source),
+            ScanError::Halt(halt) => FingerprintError::Halt(halt),
+        })
     }
 
     fn failed(&self, source: rusqlite::Error) -> FingerprintError {
         FingerprintError::Table { table: self.name.clone(), source }
-    }
-}
-
-/// Returns the value as the digest takes it.
-pub(crate) fn cell(value: ValueRef<'_>) -> Cell<'_> {
-    match value {
-        ValueRef::Null => Cell::Null,
-        ValueRef::Integer(value) => Cell::Integer(value),
-        ValueRef::Real(value) => Cell::Real(value),
-        ValueRef::Text(bytes) => Cell::Text(bytes),
-        ValueRef::Blob(bytes) => Cell::Blob(bytes),
-    }
-}
-
-/// Counts rows, reports now and then, and stops when asked.
-pub(super) struct Counter<'a> {
-    tell: &'a Tell,
-    rows: u64,
-}
-
-impl<'a> Counter<'a> {
-    pub(super) fn new(tell: &'a Tell) -> Counter<'a> {
-        Counter { tell, rows: 0 }
-    }
-
-    pub(super) fn row(&mut self, table: &str) -> Result<(), Halt> {
-        self.rows += 1;
-        if self.rows.is_multiple_of(4096) {
-            self.tell.go_on()?;
-            self.tell.progress(&format!("reading {table}"), self.rows, None, Unit::Rows);
-        }
-        Ok(())
     }
 }

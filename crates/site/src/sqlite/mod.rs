@@ -31,6 +31,7 @@ pub mod fingerprint;
 pub mod holders;
 pub mod ledger;
 pub mod restore;
+pub(crate) mod scan;
 pub mod script;
 pub mod stamp;
 pub mod traits;
