@@ -13,10 +13,12 @@ use switchback_engine::state_dir::StateDir;
 use switchback_engine::timing::Timings;
 use switchback_engine::{LoadedPlaybook, Registry, planner};
 use switchback_model::compile::InputValue;
-use switchback_model::diagnostic::{Source, line_column};
+use switchback_model::diagnostic::{Diagnostic, Diagnostics, Source, line_column};
 use switchback_model::plan::Place;
+use switchback_model::playbook::InputType;
 use switchback_model::site_file::SiteFile;
 use switchback_model::version::Version;
+use switchback_site::service::ServiceSpec;
 use switchback_site::{Faults, Site, SiteDirs, Tell};
 
 /// Version of the engine, as plans and journals carry it.
@@ -82,6 +84,7 @@ impl Context {
             .map_err(|complaint| complaint.asked_at(&place))?;
         let set = global.set.iter().cloned().collect();
         let inputs = file.resolve(&playbook.playbook, &set, &folder.to_string_lossy()).map_err(wrong)?;
+        misread_services(&file, &inputs).map_or(Ok(()), Err).map_err(wrong)?;
         let state = state_dir(global);
         let timings = state.timings();
         Ok(Context { playbook, inputs, state, registry, own_steps: switchback_steps::own_steps(), timings })
@@ -156,6 +159,26 @@ impl Context {
         }
     }
 }
+
+/// How a service is stopped and started has a shape of its own, which the model does not know.
+fn misread_services(file: &SiteFile, inputs: &BTreeMap<String, InputValue>) -> Option<Diagnostics> {
+    let mut out = Diagnostics::default();
+    for (name, input) in inputs.iter().filter(|(_, input)| input.kind == InputType::Service) {
+        let Some(value) = &input.value else { continue };
+        let Err(error) = serde_json::from_value::<ServiceSpec>(value.clone()) else { continue };
+        let diagnostic =
+            Diagnostic::error("S004", format!("cannot understand how `{name}` is started: {error}"))
+                .help(SERVICE_HELP);
+        out.push(match file.inputs.get(name) {
+            Some(node) => diagnostic.at(node.span, ""),
+            None => diagnostic,
+        });
+    }
+    out.has_errors().then_some(out)
+}
+
+const SERVICE_HELP: &str = "write `none`, or `command:` with lists for `stop`, `start`, `start_old` and `status`, \
+     or `process:` with `old` and `new`; `switchback init` shows each";
 
 fn folder_of(file: &Path) -> PathBuf {
     match file.parent() {

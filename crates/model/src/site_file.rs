@@ -157,7 +157,12 @@ fn example_for(input: &Input) -> String {
 }
 
 fn help_for(input: &Input) -> String {
-    input.help.clone().unwrap_or_else(|| format!("it is a {}", input.r#type))
+    input.help.clone().unwrap_or_else(|| match input.r#type {
+        InputType::Service => {
+            "`none`, or how it is stopped and started, as `switchback init` shows".to_owned()
+        }
+        other => format!("it is a {other}"),
+    })
 }
 
 fn unknown_input(name: &str, span: Option<Span>, known: &[&str]) -> Diagnostic {

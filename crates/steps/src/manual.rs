@@ -92,7 +92,8 @@ impl Step for Manual {
         if self.undo.is_some() { Reversal::ByUndo } else { Reversal::Never }
     }
 
-    fn preview(&self, _world: &mut Overlay<'_>) -> Result<Preview, StepError> {
+    fn preview(&self, world: &mut Overlay<'_>) -> Result<Preview, StepError> {
+        crate::services::may_install(world);
         Ok(Preview::of([self.instruction.clone()], 60_000))
     }
 

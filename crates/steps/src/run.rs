@@ -197,8 +197,10 @@ impl Step for Run {
         if let Some(program) = self.argv.first()
             && !switchback_site::command::exists(program)
         {
-            return Err(StepError::failed(format!("find the program `{program}`")));
+            return Err(StepError::failed(format!("find the program `{program}`"))
+                .help("install it, or name it by its whole path"));
         }
+        crate::services::may_install(world);
         for target in &self.writes {
             world.lose_sight(target, format!("`{}` will have been at it", self.argv.join(" ")));
         }

@@ -1,12 +1,40 @@
 //! What `start`, `stop` and `restart` share: who runs, who answers, and who is in the stores.
 
 use std::time::{Duration, Instant};
-use switchback_engine::{StepError, Work};
+use switchback_engine::{Overlay, StepError, Work};
 use switchback_model::probe::Probe;
 use switchback_model::target::TargetDef;
-use switchback_site::service::{State, Which};
+use switchback_site::command::exists;
+use switchback_site::service::{ServiceSpec, State, Which};
 use switchback_site::sqlite::holders;
 use switchback_site::{Site, Tell, Unit};
+
+/// The aspect of no target under which a step leaves that programs may come and go from there on.
+const PROGRAMS: &str = "programs";
+
+/// Says in the overlay that a program that is missing now may be there later.
+pub(crate) fn may_install(world: &mut Overlay<'_>) {
+    world.leave("", PROGRAMS, serde_json::Value::Bool(true));
+}
+
+/// Looks whether the programs that stop and start a service are there: a slip in a path has to fail before the freeze.
+pub(crate) fn programs_are_there(name: &str, words: &[&str], world: &Overlay<'_>) -> Result<(), StepError> {
+    let Some(TargetDef::Service { spec, .. }) = world.site.targets().get(name) else { return Ok(()) };
+    let Ok(spec) = serde_json::from_value::<ServiceSpec>(spec.clone()) else { return Ok(()) };
+    for (word, argv) in spec.command_lines() {
+        let program = argv.first().map_or("", String::as_str);
+        // A relative path is taken from the folder that the program runs in.
+        let elsewhere = program.contains('/') && !program.starts_with('/');
+        let later = elsewhere || world.left("", PROGRAMS).is_some();
+        if words.contains(&word) && (program.is_empty() || !(later || exists(program))) {
+            let what =
+                if program.is_empty() { "a program".to_owned() } else { format!("the program `{program}`") };
+            return Err(StepError::failed(format!("find {what} for `{word}:` of service {name}"))
+                .help(format!("name it in the site file, where it says how {name} is stopped and started")));
+        }
+    }
+    Ok(())
+}
 
 /// How long a service has to answer as itself after a start, unless the playbook says otherwise.
 pub(crate) const READY_MS: u64 = 120_000;

@@ -1,6 +1,6 @@
 //! `start`: lets a service in, and waits until the new release answers as itself.
 
-use crate::services::{Known, PERSON_MS, READY_MS};
+use crate::services::{Known, PERSON_MS, READY_MS, programs_are_there};
 use crate::stop::{LETTING_GO_MS, ServicesBody};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -60,6 +60,7 @@ impl Step for Start {
     }
 
     fn preview(&self, world: &mut Overlay<'_>) -> Result<Preview, StepError> {
+        programs_are_there(&self.service, &["new", "start", "status"], world)?;
         if let Some(TargetDef::Service { stores, .. }) = world.site.targets().get(&self.service) {
             for store in stores.clone() {
                 world.lose_sight(&store, format!("{} runs over it by then", self.service));

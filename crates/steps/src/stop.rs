@@ -1,6 +1,6 @@
 //! `stop`: keeps writers out, and proves that none is left in the stores.
 
-use crate::services::{Known, PERSON_MS, READY_MS};
+use crate::services::{Known, PERSON_MS, READY_MS, programs_are_there};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use switchback_engine::registry::Compiled;
@@ -82,6 +82,7 @@ impl Step for Stop {
     }
 
     fn preview(&self, world: &mut Overlay<'_>) -> Result<Preview, StepError> {
+        programs_are_there(&self.service, &["old", "stop", "status", "start_old"], world)?;
         Ok(Preview::of([Known::of(world.site, &self.service)?.state()?.to_string()], 1000))
     }
 

@@ -142,6 +142,25 @@ fn default_grace() -> u64 {
 }
 
 impl ServiceSpec {
+    /// Every command line of the service, with the word that it goes by in the site file.
+    pub fn command_lines(&self) -> Vec<(&'static str, &[String])> {
+        match self {
+            ServiceSpec::None => Vec::new(),
+            ServiceSpec::Process(spec) => {
+                let new = spec.new.as_ref().map(|new| ("new", new.argv.as_slice()));
+                [("old", spec.old.argv.as_slice())].into_iter().chain(new).collect()
+            }
+            ServiceSpec::Command(spec) => {
+                let old = spec.start_old.as_ref().map(|old| ("start_old", old.as_slice()));
+                [("stop", &spec.stop), ("start", &spec.start), ("status", &spec.status)]
+                    .map(|(word, argv)| (word, argv.as_slice()))
+                    .into_iter()
+                    .chain(old)
+                    .collect()
+            }
+        }
+    }
+
     /// Returns the service called `name`. `folder` holds its record and outlives the run (it is ours, mode 0700);
     /// `logs` gets what the service writes.
     pub fn service(&self, name: &str, folder: &Path, logs: &Path) -> Box<dyn Service> {
