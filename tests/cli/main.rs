@@ -25,5 +25,6 @@ mod report;
 mod resume;
 mod rollback;
 mod schema;
+mod service_mistakes;
 mod status;
 mod validate;

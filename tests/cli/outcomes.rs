@@ -5,7 +5,7 @@ use switchback_site::lock::FolderLock;
 
 /// What is said from the phase `freeze` on.
 fn from_freeze(text: &str) -> &str {
-    &text[text.find("\nfreeze").unwrap()..]
+    text[text.find("\nfreeze").unwrap()..].trim()
 }
 
 #[test]
@@ -41,11 +41,11 @@ fn a_writer_that_stays_takes_the_run_back_before_anything_is_changed() {
     "#);
     let report = place.run(&["report"]).text();
     let told = &report[report.find("  freeze ").unwrap()..report.find("  change ").unwrap()];
-    insta::assert_snapshot!(told, @r#"
+    insta::assert_snapshot!(told.trim(), @r#"
     freeze   undone    stop app
-       error[R001]: cannot keep writers out of the stores of app
-         process PID has db open: PROGRAM
-       help: stop these processes, and whatever starts them again
+         error[R001]: cannot keep writers out of the stores of app
+           process PID has db open: PROGRAM
+         help: stop these processes, and whatever starts them again
     "#);
     assert_eq!(count("SELECT count(*) FROM machines"), 5);
 }
