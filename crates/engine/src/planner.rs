@@ -371,7 +371,10 @@ fn losses(
                 });
             }
             Err(error) => {
-                refusals.push(Refusal::new("D005", format!("cannot measure the loss `{id}`: {error}")))
+                let mut refusal = Refusal::new("D005", format!("cannot measure the loss `{id}`: {error}"))
+                    .help("mend what the other refusals name, or what this query cannot read");
+                refusal.place = Some(place(request.playbook, loss.id.span.start));
+                refusals.push(refusal);
             }
         }
     }
