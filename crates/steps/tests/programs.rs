@@ -34,8 +34,16 @@ fn half_of_a_commands_effect_is_undone_as_well() {
     assert!(!std::path::Path::new(&one).exists(), "the half stayed");
 }
 
-/// Stands for a command of the application that works on its database: the command itself has no effect here, and what it
-/// would write is written while the step goes on.
+/// A command of the application that works on its database: this test program, started by the step for one test of it.
+#[test]
+#[ignore = "a program that a step starts"]
+fn writes_theirs() {
+    let variable = |name: &str| std::env::var(name).unwrap();
+    let connection = rusqlite::Connection::open(variable("NOTES_DB")).unwrap();
+    connection.execute_batch(&format!("PRAGMA journal_mode = {}", variable("NOTES_MODE"))).unwrap();
+    connection.execute("INSERT INTO notes(body) VALUES ('theirs')", []).unwrap();
+}
+
 #[test]
 fn what_a_command_of_the_run_writes_is_not_taken_for_foreign() {
     for mode in ["wal", "delete"] {
@@ -43,13 +51,14 @@ fn what_a_command_of_the_run_writes_is_not_taken_for_foreign() {
         let then = bench.fingerprint();
         let before = bench.carry_out(&backup(), "backup").unwrap();
         bench.carry_out(&sql("UPDATE notes SET body = 'first'"), "first").unwrap();
+        let program = std::env::current_exe().unwrap();
         let run: Run = step(json!({
-            "argv": ["true"], "within_ms": 10_000, "writes": ["db"],
+            "argv": [program, "writes_theirs", "--exact", "--ignored"], "within_ms": 10_000, "writes": ["db"],
+            "env": { "NOTES_DB": bench.database(), "NOTES_MODE": mode },
             "done_when": { "ask": { "ask": "sql", "store": { "target": "db" },
                 "sql": "SELECT 1 FROM notes WHERE body = 'theirs'", "params": {} }, "verdict": { "verdict": "holds" } },
         }));
         run.prepare(&bench.site, &bench.work("run")).unwrap();
-        bench.foreign_write(Some(mode));
         run.apply(&bench.site, &(), &bench.work("run")).unwrap();
         bench.carry_out(&sql("UPDATE notes SET body = 'second'"), "second").unwrap();
         bench.undo(&sql(""), "second", &()).unwrap();
