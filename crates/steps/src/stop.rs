@@ -126,16 +126,13 @@ impl Step for Stop {
         let known = Known::of(site, &self.service)?;
         let Some(was) = before.was else { return Ok(()) };
         known.refuse_foreign(other(was), work)?;
-        match known.state()? {
-            State::Running(_) => {}
-            _ => match site.service(&self.service)?.start(was, work.tell)? {
-                Outcome::Person(instruction) if known.probe(was).is_some() => {
-                    known.poll(&instruction, PERSON_MS, work.tell, || {
-                        Ok(known.answers(was, work.tell)? == Some(true))
-                    })?;
-                }
-                Outcome::Person(_) | Outcome::Done | Outcome::Already => {}
-            },
+        // Also when it seems to run: it may have been told to end and not have ended yet, which only a start can tell.
+        if let Outcome::Person(instruction) = site.service(&self.service)?.start(was, work.tell)?
+            && known.probe(was).is_some()
+        {
+            known.poll(&instruction, PERSON_MS, work.tell, || {
+                Ok(known.answers(was, work.tell)? == Some(true))
+            })?;
         }
         known.wait_ready(was, READY_MS, work.tell)
     }
