@@ -21,3 +21,4 @@ mod program;
 mod recuts;
 mod script;
 mod signals;
+mod slow_stop;

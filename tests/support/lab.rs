@@ -70,15 +70,16 @@ pub struct Lab {
 impl Lab {
     /// Builds the small lab, starts its old release and plans its upgrade.
     pub fn small() -> Lab {
-        Lab::of(LabSize::default())
+        Lab::of(LabSize::default(), |_| ())
     }
 
-    /// The same with so many machines and backups.
-    pub fn of(size: LabSize) -> Lab {
+    /// The same of another size, with another way to start its service.
+    pub fn of(size: LabSize, change: impl FnOnce(&mut ProcessSpec)) -> Lab {
         let folder = tempfile::tempdir().unwrap();
         let built = build(&folder.path().join("data"), size, &LabOptions::default()).unwrap();
         let port = free_port();
-        let spec = stand_ins(&built.database, port);
+        let mut spec = stand_ins(&built.database, port);
+        change(&mut spec);
         let state = StateDir::at(folder.path().join("state"));
         state.make().unwrap();
         std::fs::create_dir_all(state.logs()).unwrap();
