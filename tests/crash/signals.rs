@@ -17,7 +17,7 @@ fn ended_before_its_run(ran: &crate::program::Ran) -> bool {
 fn a_signal_stops_the_run_where_it_can_be_resumed() {
     let (ends, seed) = (reference(), seed("signals"));
     let (span, mut stopped) = (span(), 0);
-    for case in 0..cases(40) {
+    for case in 0..cases(25) {
         let (lab, mut chance) = (Installation::small(), Chance::of(seed, case));
         let ran = signalled(&mut lab.apply(), &mut chance, span);
         let how = format!("seed {seed}, case {case}: {:?}: {}", ran.status, ran.text);
@@ -40,7 +40,7 @@ fn a_signal_stops_the_run_where_it_can_be_resumed() {
 fn a_signal_turns_the_run_round_when_it_was_told_to() {
     let (ends, seed) = (reference(), seed("signals that turn a run round"));
     let (span, mut turned) = (span(), 0);
-    for case in 0..cases(40) {
+    for case in 0..cases(25) {
         let (lab, mut chance) = (Installation::small(), Chance::of(seed, case));
         let ran = signalled(lab.apply().args(["--on-interrupt", "rollback"]), &mut chance, span);
         let how = format!("seed {seed}, case {case}: {:?}: {}", ran.status, ran.text);
