@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use switchback_engine::runner::{RunError, Runner};
 use switchback_engine::session::Session;
 use switchback_model::phase::Phase;
-use switchback_model::plan::{Plan, Reversal};
+use switchback_model::plan::{Plan, PlannedStep, Reversal};
 use switchback_model::record::Outcome;
-use switchback_model::run::RunState;
+use switchback_model::run::{RunState, StepState};
 
 /// Moves a run to its end in this life. `first` appends the records that the operator's command stands for.
 pub fn carry_out(
@@ -49,14 +49,15 @@ fn say_outcome(outcome: Outcome, plan: &Plan, state: &RunState, output: &Output)
                 .to_owned(),
         ),
         Outcome::RolledBack => {
-            let touched = state.steps.contains(&switchback_model::run::StepState::Undone);
+            let touched = state.steps.contains(&StepState::Undone);
             let code = if touched { exit::ROLLED_BACK } else { exit::SITE };
             (code, "the site is as it was before the run".to_owned())
         }
         Outcome::Stuck => (
             exit::STUCK,
             format!(
-                "stuck: the way back stops at `{failed}`, and what was undone before it stays undone; mend what it says, then `switchback rollback`"
+                "stuck: the way back stops at `{failed}`, and what was undone before it stays undone{}; mend what it says, then `switchback rollback`",
+                stopped(plan, state)
             ),
         ),
         Outcome::Held => (
@@ -78,14 +79,16 @@ fn say_outcome(outcome: Outcome, plan: &Plan, state: &RunState, output: &Output)
 
 /// Says what is true while a run is open.
 fn interrupted(plan: &Plan, state: &RunState) -> String {
-    let is_down = plan
-        .steps
-        .iter()
-        .zip(&state.steps)
-        .any(|(planned, step)| planned.phase == Phase::Freeze && step.before().is_some())
-        && state.committed.is_none();
-    let down = if is_down { "; the application is stopped" } else { "" };
+    let down = if state.committed.is_none() { stopped(plan, state) } else { "" };
     format!("the run is open{down}: `switchback resume` goes on, `switchback rollback` goes back")
+}
+
+/// Says that the services which the run stopped have not been started again.
+fn stopped(plan: &Plan, state: &RunState) -> &'static str {
+    let stands = |(planned, step): (&PlannedStep, &StepState)| {
+        planned.phase == Phase::Freeze && step.before().is_some()
+    };
+    if plan.steps.iter().zip(&state.steps).any(stands) { "; the application is stopped" } else { "" }
 }
 
 /// Names that a person has to accept: losses with rows, risks, and steps without a way back.
