@@ -1,6 +1,6 @@
 //! A real 0.6.1 database, upgraded and taken back; and one as `kill -9` of the real application left it.
 
-use crate::support::{Options, Site, rows, setting};
+use crate::support::{Options, Site, rows, setting, shape};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use std::io::Write;
@@ -42,22 +42,6 @@ fn table(connection: &Connection, table: &str) -> Vec<String> {
         columns.iter().map(|column| format!("typeof(\"{column}\") || ':' || hex(\"{column}\")")).collect();
     let cells = cells.join(", ");
     rows(connection, &format!("SELECT {cells} FROM \"{table}\" ORDER BY {cells}"))
-}
-
-/// What the schema is, in SQLite's own words: texts may differ in quotes and spaces.
-fn shape(connection: &Connection) -> Vec<String> {
-    let sql = "SELECT t.name, x.cid, x.name, upper(x.type), x.\"notnull\", x.dflt_value, x.pk, x.hidden \
-               FROM pragma_table_list AS t, pragma_table_xinfo(t.name) AS x \
-               WHERE t.schema = 'main' AND t.name NOT LIKE 'sqlite%' \
-               UNION ALL \
-               SELECT t.name, i.name, i.\"unique\", i.origin, i.partial, c.seqno, c.name, 0 \
-               FROM pragma_table_list AS t, pragma_index_list(t.name) AS i, pragma_index_info(i.name) AS c \
-               WHERE t.schema = 'main' AND t.name NOT LIKE 'sqlite%' \
-               UNION ALL \
-               SELECT t.name, f.id, f.\"table\", f.\"from\", f.\"to\", f.on_update, f.on_delete, f.match \
-               FROM pragma_table_list AS t, pragma_foreign_key_list(t.name) AS f \
-               WHERE t.schema = 'main' AND t.name NOT LIKE 'sqlite%' ORDER BY 1, 2, 3";
-    rows(connection, sql)
 }
 
 /// Compares what the upgrade made with what the real application made of the same data.

@@ -43,6 +43,23 @@ fn a_killed_installation_is_upgraded_whole_and_goes_back_whole() {
 }
 
 #[test]
+fn looking_at_a_running_installation_costs_no_upload() {
+    // The application's own copy drops its locks, and the next reader that closes takes the log away under it.
+    let mut site = Site::new();
+    site.start_old();
+    for verb in ["detect", "plan", "rehearse"] {
+        site.run(&[verb]).expect(0, &[]);
+    }
+    for upload in 0..20 {
+        site.upload(&format!("late-{upload}"));
+    }
+    site.run(&["plan"]).expect(0, &[]);
+    site.kill_service();
+    assert_eq!(count(&site.open(), "backups"), 176);
+    assert_eq!(rows(&site.open(), "PRAGMA integrity_check"), ["ok"]);
+}
+
+#[test]
 fn a_backup_under_writes_is_whole() {
     let site = Site::new();
     let stop = AtomicBool::new(false);

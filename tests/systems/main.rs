@@ -4,6 +4,7 @@
 
 mod copies;
 mod disk;
+mod documented;
 mod drift;
 mod hands;
 mod held;

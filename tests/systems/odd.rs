@@ -1,6 +1,6 @@
 //! What is odd but legal is carried over as it is: value by value, with storage classes.
 
-use crate::support::{Options, Site, rows, setting};
+use crate::support::{Options, SETTINGS_MOVED, Site, TABLES_CHANGED, rows, setting, shape};
 use rusqlite::Connection;
 use serde_json::json;
 use switchback_labs::duplistatus::{Fault, LabSize};
@@ -65,6 +65,33 @@ fn the_version_is_stamped_with_the_tables_and_nothing_of_ours_stays() {
     assert_eq!(rows(&after, tables), ["backups", "configurations", "db_version", "servers"]);
     assert_eq!(rows(&after, "PRAGMA foreign_key_check"), [""; 0]);
     assert_eq!(rows(&after, "PRAGMA integrity_check"), ["ok"]);
+}
+
+#[test]
+fn the_schema_afterwards_is_that_of_the_new_release() {
+    let site = Site::new();
+    site.apply().expect(0, &[]);
+    // The lab's later layout is compared with the real one by a test of the lab.
+    assert_eq!(shape(&site.open()), shape(&Site::faulty(&[Fault::AlreadyMigrated]).open()));
+}
+
+#[test]
+fn the_stamp_and_the_tables_come_in_one_transaction() {
+    let standing = |site: &Site| {
+        let tables = "SELECT name FROM sqlite_schema WHERE name IN ('machines', 'servers')";
+        (rows(&site.open(), tables), rows(&site.open(), "SELECT version FROM db_version"))
+    };
+    let (site, _) = Site::killed_at(SETTINGS_MOVED);
+    assert_eq!(standing(&site), (vec!["machines".to_owned()], vec!["2.0".to_owned()]));
+    let (site, _) = Site::killed_at(TABLES_CHANGED);
+    assert_eq!(standing(&site), (vec!["servers".to_owned()], vec!["3.0".to_owned()]));
+    // A stamp that fails takes the tables back with it.
+    let stamp = "UPDATE db_version SET version = '3.0', applied_at = :now";
+    let fails = format!("{stamp}; SELECT abs(-9223372036854775807 - 1)");
+    let site = Site::with(&Options { playbook: &[(stamp, &fails)], ..Options::default() });
+    let before = site.fingerprint();
+    site.apply().expect(20, &["alter-db", "integer overflow", "rolled back: as before"]);
+    assert_eq!(site.fingerprint(), before);
 }
 
 #[test]

@@ -410,3 +410,19 @@ pub fn setting(connection: &Connection, key: &str) -> Value {
     let text: String = connection.query_row(sql, [key], |row| row.get(0)).unwrap();
     serde_json::from_str(&text).unwrap()
 }
+
+/// What the schema is, in SQLite's own words: texts may differ in quotes and spaces.
+pub fn shape(connection: &Connection) -> Vec<String> {
+    let sql = "SELECT t.name, x.cid, x.name, upper(x.type), x.\"notnull\", x.dflt_value, x.pk, x.hidden \
+               FROM pragma_table_list AS t, pragma_table_xinfo(t.name) AS x \
+               WHERE t.schema = 'main' AND t.name NOT LIKE 'sqlite%' \
+               UNION ALL \
+               SELECT t.name, i.name, i.\"unique\", i.origin, i.partial, c.seqno, c.name, 0 \
+               FROM pragma_table_list AS t, pragma_index_list(t.name) AS i, pragma_index_info(i.name) AS c \
+               WHERE t.schema = 'main' AND t.name NOT LIKE 'sqlite%' \
+               UNION ALL \
+               SELECT t.name, f.id, f.\"table\", f.\"from\", f.\"to\", f.on_update, f.on_delete, f.match \
+               FROM pragma_table_list AS t, pragma_foreign_key_list(t.name) AS f \
+               WHERE t.schema = 'main' AND t.name NOT LIKE 'sqlite%' ORDER BY 1, 2, 3";
+    rows(connection, sql)
+}

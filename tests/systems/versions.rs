@@ -63,3 +63,28 @@ fn detect_says_what_it_saw() {
     let ran = site.run(&["detect"]).expect(0, &["2.0, which means 0.6", "machines, which means <0.7"]);
     assert_eq!(ran.out, "duplistatus 0.6\n");
 }
+
+#[test]
+fn the_plan_shows_every_table_and_setting_that_changes() {
+    let words = [
+        "move settings and overdue notices from machine names to server ids",
+        "rename {machine_name} to {server_name} in notification templates",
+        "rename table machines to servers",
+        "rename column machine_id of backups to server_id",
+        "create index idx_backups_server_id",
+    ];
+    Site::new().run(&["plan"]).expect(0, &words);
+}
+
+#[test]
+fn integrators_are_told_what_changes_for_them() {
+    let words = [
+        "`totalBackups` of /api/summary keeps its name and changes its meaning",
+        "removed: /api/machines",
+        "a PATCH of /api/servers/{id} with only `alias` also wipes `note` and `server_url`",
+        "an upload no longer updates the name of a server that it knows",
+    ];
+    let site = Site::new();
+    site.run(&["plan"]).expect(0, &words);
+    site.run(&["explain", "duplistatus"]).expect(0, &words);
+}
