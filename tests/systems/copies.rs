@@ -1,6 +1,6 @@
 //! Copies and the write-ahead log: what `cp` and the application's own copy lose, and what our backup has.
 
-use crate::support::{BINARY, Options, Site, rows};
+use crate::support::{BINARY, Options, Site, StopAtEnd, rows};
 use rusqlite::Connection;
 use std::path::PathBuf;
 use std::process::Command;
@@ -80,6 +80,7 @@ fn a_backup_under_writes_is_whole() {
                 turn += 1;
             }
         });
+        let _stops = StopAtEnd(&stop);
         for turn in 0..5 {
             let copy = site.path(&format!("copy-{turn}"));
             backup(&Database::new(&site.database), &copy, &Tell::quiet()).unwrap();
@@ -89,7 +90,6 @@ fn a_backup_under_writes_is_whole() {
             assert_eq!(rows(&copy, halves), ["integer 0"]);
             assert_eq!(count(&copy, "backups"), 156);
         }
-        stop.store(true, Ordering::Relaxed);
     });
 }
 

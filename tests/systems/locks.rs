@@ -1,6 +1,6 @@
 //! Others in the way: a second operator, a program that holds the database's lock, a writer that does not stop.
 
-use crate::support::{ACCEPTED, Ran, Site, TABLES_CHANGED};
+use crate::support::{ACCEPTED, Ran, Site, StopAtEnd, TABLES_CHANGED};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 #[test]
@@ -77,9 +77,10 @@ fn a_writer_that_does_not_stop_loses_nothing_and_is_named() {
             }
             written
         });
+        let stops = StopAtEnd(&stop);
         site.apply()
             .expect(20, &["keep writers out of the stores of app", "has db open", "rolled back: as before"]);
-        stop.store(true, Ordering::Relaxed);
+        drop(stops);
         writer.join().unwrap()
     });
     let sql = "SELECT count(*) FROM configurations WHERE key LIKE 'written-%'";

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use switchback_labs::duplistatus::{Fault, LabOptions, LabSize, build};
 use switchback_site::Tell;
@@ -358,6 +359,15 @@ impl Drop for Site {
         if self.state().join("services/app.service").exists() {
             let _ = self.service().stop(&Tell::quiet());
         }
+    }
+}
+
+/// Tells a writer to stop at the end of a scope, also when a check in it fails.
+pub struct StopAtEnd<'a>(pub &'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
