@@ -34,6 +34,7 @@ pub fn measure(program: &Path, folder: &Path) {
         std::thread::sleep(Duration::from_millis(2));
     };
     let whole = clock.elapsed();
+    crate::service::stop(folder);
     assert!(status.success(), "apply ended with {status}");
     let report = Command::new(program)
         .args(["report", "--format", "json", "--site"])

@@ -3,6 +3,7 @@
 use crate::rounds::{Times, ratio};
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 use switchback_site::Tell;
 use switchback_site::sqlite::{Database, backup};
 
@@ -39,9 +40,11 @@ pub fn measure(database: &Path, scratch: &Path, rounds: usize) {
     ratio("verified backup ÷ cp", &verified, &cp, 4.0);
 }
 
-/// Lets the disk finish what the round before left to it, so that it is not billed to the next.
+/// Lets the disk finish what the round before left to it, so that it is not billed to the next: a removed file of some
+/// hundred megabytes is trimmed after the sync that makes its removal durable.
 pub fn settle() {
     run(&mut Command::new("sync"));
+    std::thread::sleep(Duration::from_secs(1));
 }
 
 pub fn run(command: &mut Command) {

@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 pub fn measure(program: &Path, folder: &Path) {
     let trace = folder.join("strace.txt");
     let status = Command::new("strace")
-        .args(["-f", "-y", "-e", "trace=fsync,fdatasync", "-o"])
+        // Children are let go when they become programs of their own: the service outlives the run.
+        .args(["-f", "-b", "execve", "-y", "-e", "trace=fsync,fdatasync", "-o"])
         .arg(&trace)
         .arg(program)
         .args([
@@ -23,6 +24,7 @@ pub fn measure(program: &Path, folder: &Path) {
         .stderr(Stdio::null())
         .status()
         .unwrap();
+    crate::service::stop(folder);
     assert!(status.success());
     let trace = std::fs::read_to_string(&trace).unwrap();
     // The first sync makes the empty journal's name durable; it is the run's and no step's.

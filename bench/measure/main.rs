@@ -7,6 +7,7 @@ mod journal;
 mod plan;
 mod rebuild;
 mod rounds;
+mod service;
 
 use std::path::PathBuf;
 
