@@ -4,17 +4,18 @@ use crate::output::Output;
 use switchback_engine::View;
 use switchback_model::record::Entry;
 use switchback_model::run::RunState;
-use switchback_site::Progress;
+use switchback_site::{Progress, Unit};
 
 /// The view.
 pub struct Json {
     output: Output,
+    waiting: String,
 }
 
 impl Json {
     /// Writes to `output`.
     pub fn new(output: Output) -> Json {
-        Json { output }
+        Json { output, waiting: String::new() }
     }
 }
 
@@ -25,6 +26,12 @@ impl View for Json {
         }
     }
 
-    /// Progress is no record: a machine that wants it asks `status`.
-    fn progress(&mut self, _progress: &Progress) {}
+    /// Progress is no record: a machine that wants it asks `status`. But a wait may be for a person, who has to be told
+    /// where people read.
+    fn progress(&mut self, progress: &Progress) {
+        if progress.unit == Unit::Seconds && progress.doing != self.waiting {
+            self.waiting.clone_from(&progress.doing);
+            self.output.say(&progress.doing);
+        }
+    }
 }
