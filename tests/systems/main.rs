@@ -6,6 +6,7 @@ mod copies;
 mod disk;
 mod documented;
 mod drift;
+mod ends;
 mod hands;
 mod held;
 mod journals;

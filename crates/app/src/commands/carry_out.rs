@@ -51,7 +51,7 @@ fn say_outcome(outcome: Outcome, plan: &Plan, state: &RunState, output: &Output)
         Outcome::RolledBack => {
             let touched = state.steps.contains(&StepState::Undone);
             let code = if touched { exit::ROLLED_BACK } else { exit::SITE };
-            (code, "the site is as it was before the run".to_owned())
+            (code, as_before(plan, state))
         }
         Outcome::Stuck => (
             exit::STUCK,
@@ -75,6 +75,22 @@ fn say_outcome(outcome: Outcome, plan: &Plan, state: &RunState, output: &Output)
         output.say(&text);
     }
     code
+}
+
+/// Says what a run that was rolled back has left: nothing, but what was accepted as having no way back.
+fn as_before(plan: &Plan, state: &RunState) -> String {
+    let steps = plan.steps.iter().zip(&state.steps);
+    let stays =
+        steps.filter(|(planned, step)| planned.reversal == Reversal::Never && **step == StepState::Undone);
+    let stays: Vec<_> = stays.map(|(planned, _)| format!("`{}`", planned.id)).collect();
+    if stays.is_empty() {
+        "the site is as it was before the run".to_owned()
+    } else {
+        format!(
+            "the site is as it was before the run, but for what nothing takes back: {} was begun",
+            stays.join(", ")
+        )
+    }
 }
 
 /// Says what is true while a run is open.
