@@ -142,13 +142,14 @@ fn the_failure_that_holds_a_run_can_be_accepted() {
 fn what_was_written_can_be_given_up() {
     let place = notebook();
     assert_eq!(place.run(&["apply", "--yes"]).exit, Some(22));
-    insta::assert_snapshot!(place.run(&["rollback", "--losing-writes"]).text(), @r#"
+    insta::assert_snapshot!(place.run(&["rollback", "--losing-writes"]).text(), @"
     $ switchback rollback --losing-writes
     --- stderr
     written since the commit point, and lost by going back:
       db: table pages: 1 rows then, 2 now
     taken up by operator@HOST
     going back, as asked
+    what others have written is given up
       undone: look whether the new release answers as itself (SPAN)
       undone: start app in its new release (SPAN)
       undone: take our rows out of db and give it back (SPAN)
@@ -159,7 +160,7 @@ fn what_was_written_can_be_given_up() {
     rolled back: as before
     the site is as it was before the run
     --- exit 0
-    "#);
+    ");
     let database = rusqlite::Connection::open(place.path().join("notes.db")).unwrap();
     let pages: i64 = database.query_row("SELECT count(*) FROM pages", [], |row| row.get(0)).unwrap();
     assert_eq!(pages, 1);

@@ -18,8 +18,9 @@ fn a_writer_that_stays_takes_the_run_back_before_anything_is_changed() {
     assert_eq!(place.run(&["plan"]).exit, Some(0));
     let shown = place.run(&YES);
     let text = shown.text();
-    insta::assert_snapshot!(from_freeze(&text), @r#"
+    insta::assert_snapshot!(from_freeze(&text), @"
     freeze  (the downtime begins)
+        … waiting until its stores are let go
       FAILED stop app [stop-app]
          error[R001]: cannot keep writers out of the stores of app
            process PID has db open: PROGRAM
@@ -30,7 +31,7 @@ fn a_writer_that_stays_takes_the_run_back_before_anything_is_changed() {
     rolled back: as before
     the site is as it was before the run
     --- exit 20
-    "#);
+    ");
     insta::assert_snapshot!(place.run(&["status"]).text(), @r#"
     $ switchback status
     duplistatus 0.6 → 0.7: rolled back
