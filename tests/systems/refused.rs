@@ -22,12 +22,18 @@ fn an_orphan_backup_is_refused() {
 
 #[test]
 fn an_empty_db_version_is_refused() {
-    refused(Fault::EmptyDbVersion, &["D001", "answers `empty`"]);
+    refused(
+        Fault::EmptyDbVersion,
+        &["D001", "the schema version in db_version: `none`", "INSERT INTO db_version"],
+    );
 }
 
 #[test]
 fn two_db_versions_are_refused() {
-    refused(Fault::TwoDbVersions, &["D001", "answers `several`"]);
+    refused(
+        Fault::TwoDbVersions,
+        &["D001", "the schema version in db_version: `several`", "delete the others"],
+    );
 }
 
 #[test]
@@ -40,7 +46,7 @@ fn evidence_that_disagrees_is_refused() {
 
 #[test]
 fn a_stray_table_servers_is_refused() {
-    refused(Fault::StrayServers, &["machines,servers"]);
+    refused(Fault::StrayServers, &["D001", "machines and servers", "drop it if it is left over"]);
 }
 
 #[test]

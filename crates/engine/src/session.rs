@@ -19,7 +19,7 @@ use switchback_site::{Site, SiteDirs, SiteError, Tell};
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// Another process has this run.
-    #[error("take up run {run}: another process has it")]
+    #[error("take up run {run}: another process has it, or a command that it started is still at work")]
     RunHeld {
         /// The run.
         run: String,
@@ -40,6 +40,9 @@ pub enum SessionError {
         /// Its state folder.
         state_dir: PathBuf,
     },
+    /// The locks cannot be handed on to commands.
+    #[error("hand the run's locks on: {0}")]
+    Locks(std::io::Error),
     /// A lock cannot be asked for.
     #[error(transparent)]
     Lock(LockError),
@@ -107,6 +110,7 @@ impl Session {
         refuse_other_run(&site, &RunDir::at(root))?;
         let dir = RunDir::create(root, &plan)?;
         let lock = RunLock::take(&dir.lock()).map_err(SessionError::Lock)?;
+        let site = hand_on(site, &lock, &folders)?;
         let journal = Journal::create(&dir.journal())?;
         Ok(Session {
             dir,
@@ -137,6 +141,7 @@ impl Session {
         let site = open_site(&plan, state, &dir, driver, rehearsal)?;
         let folders = take_folders(&site)?;
         refuse_other_run(&site, &dir)?;
+        let site = hand_on(site, &lock, &folders)?;
         let journal = Journal::open(&dir.journal())?;
         // A process that was killed while SQLite committed leaves a database that nobody can look into.
         site.settle()?;
@@ -259,6 +264,13 @@ fn refuse_other_run(site: &Site, dir: &RunDir) -> Result<(), SessionError> {
         Some(mark) => Err(SessionError::SiteOpen { run: mark.run, state_dir: mark.state_dir }),
         None => Ok(()),
     }
+}
+
+/// Gives the site copies of the run's locks: a command that outlives a killed run keeps it taken until it has ended.
+fn hand_on(site: Site, lock: &RunLock, folders: &[FolderLock]) -> Result<Site, SessionError> {
+    let copies = std::iter::once(lock.pass_on()).chain(folders.iter().map(FolderLock::pass_on));
+    let locks = copies.collect::<std::io::Result<Vec<_>>>().map_err(SessionError::Locks)?;
+    Ok(site.holding(locks))
 }
 
 fn take_folders(site: &Site) -> Result<Vec<FolderLock>, SessionError> {

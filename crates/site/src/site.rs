@@ -9,7 +9,6 @@ use crate::lock::LockError;
 use crate::marker::{Marker, MarkerError};
 use crate::probe::{Answer, patient};
 use crate::service::{Service, ServiceError, ServiceSpec};
-use crate::sqlite::connect::side_file;
 use crate::sqlite::{
     CompareError, Database, ExclusiveError, Fingerprint, FingerprintError, JournalMode, LEDGER, LedgerError,
     LedgerRow, OpenError, ledger,
@@ -17,6 +16,7 @@ use crate::sqlite::{
 use crate::tell::{Failure, Halt, Tell};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -120,6 +120,7 @@ pub struct Site {
     dirs: SiteDirs,
     jq: JqChild,
     rehearsal: bool,
+    locks: Vec<OwnedFd>,
 }
 
 impl std::fmt::Debug for Site {
@@ -140,13 +141,25 @@ impl Site {
             }
         }
         let jq = JqChild::new(dirs.program.clone());
-        Ok(Site { targets: targets.clone(), services, dirs, jq, rehearsal: false })
+        Ok(Site { targets: targets.clone(), services, dirs, jq, rehearsal: false, locks: Vec::new() })
     }
 
     /// Marks this site as one of scratch copies: what is not copied is left alone.
     pub fn for_rehearsal(mut self) -> Site {
         self.rehearsal = true;
         self
+    }
+
+    /// Keeps copies of the run's locks for the commands that it starts: one that outlives us keeps the run taken, so that
+    /// nobody starts it a second time beside itself.
+    pub fn holding(mut self, locks: Vec<OwnedFd>) -> Site {
+        self.locks = locks;
+        self
+    }
+
+    /// Returns the locks that a command of the run must inherit.
+    pub fn locks(&self) -> std::io::Result<Vec<OwnedFd>> {
+        self.locks.iter().map(OwnedFd::try_clone).collect()
     }
 
     /// Returns whether the targets are scratch copies.
@@ -270,11 +283,7 @@ impl Site {
     /// Only for a run that is taken up: those who merely look may not write, and cannot read such a database either.
     pub fn settle(&self) -> Result<(), SiteError> {
         for store in self.stores() {
-            let database = self.database(store)?;
-            let path = database.real_path()?;
-            if path.exists() && side_file(&path, "-journal").exists() {
-                drop(database.open_write()?);
-            }
+            self.database(store)?.settle()?;
         }
         Ok(())
     }

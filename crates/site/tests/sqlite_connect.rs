@@ -148,3 +148,25 @@ fn side_files_made_by_a_look_have_the_mode_of_the_database() {
         assert!(!side.exists() || std::fs::metadata(side).unwrap().mode() & 0o777 == 0o640);
     }
 }
+
+#[test]
+fn a_journal_that_holds_nothing_is_swept_away_and_a_writers_own_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("app.db");
+    let program = rusqlite::Connection::open(&path).unwrap();
+    program
+        .execute_batch("PRAGMA journal_mode = DELETE; CREATE TABLE t(a); INSERT INTO t VALUES (1)")
+        .unwrap();
+    let journal = dir.path().join("app.db-journal");
+    for cold in [Vec::new(), vec![0_u8; 512]] {
+        std::fs::write(&journal, cold).unwrap();
+        Database::new(&path).settle().unwrap();
+        assert!(!journal.exists());
+    }
+    program.execute_batch("BEGIN IMMEDIATE; INSERT INTO t VALUES (2)").unwrap();
+    assert!(journal.exists());
+    let _ = Database::new(&path).busy_timeout(std::time::Duration::from_millis(50)).settle();
+    assert!(journal.exists(), "the journal of a transaction under way");
+    program.execute_batch("COMMIT").unwrap();
+    assert_eq!(program.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).unwrap(), 2);
+}

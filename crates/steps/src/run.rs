@@ -147,6 +147,7 @@ impl Run {
             cwd: self.cwd.as_ref().map(PathBuf::from),
             env: self.env.clone(),
             timeout: Some(Duration::from_millis(self.within_ms)),
+            inherit: site.locks().map_err(|e| StepError::failed(format!("hand the run's locks on: {e}")))?,
             ..Command::default()
         };
         work.tell.point("run.start")?;

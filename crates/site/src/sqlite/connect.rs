@@ -190,6 +190,31 @@ impl Database {
         }
     }
 
+    /// Puts an end to what a killed program left half done: a hot journal is rolled back, as every SQLite program would
+    /// do it, and a journal that holds nothing to roll back goes, so that it never lies beside another state of the file.
+    ///
+    /// SQLite keeps such a cold journal until the next commit. It is deleted through SQLite, which asks for the lock of a
+    /// writer first: a journal that a program is just writing is left alone (pager.c, sqlite3PagerSetJournalMode).
+    pub fn settle(&self) -> Result<(), OpenError> {
+        let path = self.real_path()?;
+        let journal = side_file(&path, "-journal");
+        if !path.exists() || !journal.exists() {
+            return Ok(());
+        }
+        let connection = self.open_write()?;
+        let failed = |source| refusal(&path, source);
+        let mode: String =
+            connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).map_err(failed)?;
+        if mode.eq_ignore_ascii_case("delete") && journal.exists() {
+            for mode in ["TRUNCATE", "DELETE"] {
+                connection
+                    .query_row(&format!("PRAGMA journal_mode = {mode}"), [], |_| Ok(()))
+                    .map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Opens it for changes. A half-done transaction of a killed program is rolled back or taken in here, as every
     /// SQLite program would. `foreign_keys` is off and `synchronous` is FULL: what is committed survives a power cut.
     pub fn open_write(&self) -> Result<Connection, OpenError> {
