@@ -31,7 +31,7 @@ fn a_failure_after_writes_is_held_and_the_way_back_lists_what_it_loses() {
     site.run(&["status"]).expect(22, &["held", "switchback rollback"]);
     let written = site.fingerprint();
     let refused =
-        &["table backups: 156 rows there, 157 here", "R043", "--losing-writes", "nothing was changed"];
+        &["table backups: 156 rows then, 157 now", "R043", "--losing-writes", "nothing was changed"];
     site.run(&["rollback", "--yes"]).expect(11, refused);
     assert_eq!(site.fingerprint(), written);
     assert_eq!(site.running(), "running (new)");
@@ -63,8 +63,7 @@ fn a_rollback_after_uploads_and_a_kill_leaves_no_log_behind() {
     }
     site.kill_service();
     assert!(site.database.with_extension("db-wal").metadata().unwrap().len() > 0, "no log was left");
-    site.run(&["rollback", "--yes"])
-        .expect(11, &["table backups: 156 rows there, 176 here", "table servers"]);
+    site.run(&["rollback", "--yes"]).expect(11, &["table backups: 156 rows then, 176 now", "table servers"]);
     site.run(&["rollback", "--losing-writes"]).expect(0, &["rolled back: as before"]);
     assert_eq!(site.get("/api/summary").1["totalBackups"], 156);
     site.kill_service();

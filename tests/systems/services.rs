@@ -57,7 +57,7 @@ fn a_new_release_that_ends_at_once_rolls_back() {
 #[test]
 fn an_image_that_was_not_changed_rolls_back() {
     // The stand-in for 0.7 is in truth 0.6, which does not answer about its health over the new tables.
-    rolls_back_by_itself(&["--wrong-version"], &["start-app", "the new release does not answer as itself"]);
+    rolls_back_by_itself(&["--wrong-version"], &["start-app", "its new release does not answer as itself"]);
 }
 
 #[test]

@@ -92,11 +92,8 @@ pub fn detect(questions: &[Question], site: &Site, tell: &Tell) -> Result<Instal
                 continue;
             }
             Err(error) => {
-                // The first one is the headline; only another reason is worth saying again.
                 let reason = error.to_string();
-                let said = blocked.is_empty() || blocked.iter().any(|(known, _)| *known == reason);
-                let why = if said { String::new() } else { format!(" ({reason})") };
-                evidence.push(format!("{asked}: no answer{why}"));
+                evidence.push(format!("{asked}: no answer ({reason})"));
                 blocked.push((reason, None));
                 silent = true;
                 continue;
@@ -121,8 +118,11 @@ pub fn detect(questions: &[Question], site: &Site, tell: &Tell) -> Result<Instal
             }
         }
     }
-    let unknown =
-        |message: String, help: &str| Unknown { message, evidence: evidence.clone(), help: help.to_owned() };
+    // What the headline says is not said again below it.
+    let unknown = |message: String, help: &str| {
+        let evidence = evidence.iter().map(|line| line.replace(&format!(" ({message})"), "")).collect();
+        Unknown { message, evidence, help: help.to_owned() }
+    };
     // What the playbook knows to be broken has its own help, so it is said before the rest.
     blocked.sort_by_key(|(_, help)| help.is_none());
     if let Some((message, help)) = blocked.into_iter().next() {

@@ -55,10 +55,10 @@ fn a_wanted_series_is_reached_by_any_release_of_it() {
 }
 
 #[test]
-fn what_cannot_be_reached_is_an_error_that_names_the_edges() {
+fn what_cannot_be_reached_is_an_error() {
     let playbook = playbook(&[("1", "2")], "");
     let error = hops(&playbook, "1", Some("9")).unwrap_err();
-    assert_eq!(error.to_string(), "get from 1 to 9: no chain of upgrades leads there; known: 1 → 2");
+    assert_eq!(error.to_string(), "get from 1 to 9: no chain of upgrades leads there");
     let error = hops(&playbook, "2.5", Some("2")).is_ok();
     assert!(error, "2.5 is of the series 2");
     assert!(matches!(hops(&playbook, "3", Some("2")), Err(PathError::Backwards { .. })));

@@ -14,6 +14,8 @@ use switchback_site::{Progress, Unit};
 
 /// How often progress is worth a line where lines stay.
 const PAUSE: Duration = Duration::from_secs(10);
+/// After how many seconds a wait is worth its first line.
+const WORTH_A_LINE: u64 = 2;
 /// The same for waits, which change nothing but the time.
 const WAIT: Duration = Duration::from_secs(60);
 
@@ -43,8 +45,9 @@ impl View for Line {
     }
 
     fn progress(&mut self, progress: &Progress) {
-        // A wait may be for a person, who has to read at once what for; work is worth a line only when it takes long.
-        let waits_anew = progress.unit == Unit::Seconds && progress.doing != self.doing;
+        // A wait may be for a person, who has to read soon what for; work is worth a line only when it takes long.
+        let waits = progress.unit == Unit::Seconds && progress.done >= WORTH_A_LINE;
+        let waits_anew = waits && progress.doing != self.doing;
         if waits_anew {
             self.doing.clone_from(&progress.doing);
             self.output.say(&format!("    … {}", progress.doing));
