@@ -11,7 +11,8 @@ use switchback_model::decode::Spanned;
 use switchback_model::plan::{Access, Reversal, Touch};
 use switchback_model::record;
 use switchback_model::words;
-use switchback_site::sqlite::{FileTraits, JournalMode, backup, partial_of, restore, stamp, take};
+use switchback_site::sqlite::connect::side_file;
+use switchback_site::sqlite::{Database, FileTraits, JournalMode, backup, partial_of, restore, stamp, take};
 use switchback_site::{Failure, Site, SiteError};
 
 /// Bytes that a verified backup moves in a millisecond, by a rule of thumb: a slow disk.
@@ -138,7 +139,7 @@ impl Step for Backup {
         let taken = Manifest::read(work.dir, &self.target)?.filter(|manifest| manifest.counter.is_some());
         let Some(manifest) = taken else {
             remove(&partial_of(&work.dir.backup_of(&self.target)))?;
-            drop(database.open_recovered().map_err(SiteError::from)?);
+            self.tidy(site, &database, work)?;
             if journal_mode(&database)? != before.journal_mode {
                 site.set_journal_mode(&self.target, before.journal_mode, work.tell)?;
             }
@@ -163,6 +164,23 @@ impl Step for Backup {
                 .details(expected.differences(&now)));
         }
         Ok(())
+    }
+}
+
+impl Backup {
+    /// Rolls back what a cut life left half done, and deletes the journal that its switch out of WAL mode left cold:
+    /// SQLite does that in rollback mode only. Whoever else has the database open is left alone; the file is harmless.
+    fn tidy(&self, site: &Site, database: &Database, work: &Work<'_>) -> Result<(), StepError> {
+        database.settle().map_err(SiteError::from)?;
+        let path = database.real_path().map_err(SiteError::from)?;
+        if !side_file(&path, "-journal").exists() {
+            return Ok(());
+        }
+        match site.set_journal_mode(&self.target, JournalMode::Delete, work.tell) {
+            Ok(()) => Ok(database.settle().map_err(SiteError::from)?),
+            Err(error) if error.halt().is_some() => Err(error.into()),
+            Err(_) => Ok(()),
+        }
     }
 }
 

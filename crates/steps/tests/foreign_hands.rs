@@ -76,3 +76,19 @@ fn nobody_else_is_suspected_when_nobody_else_wrote() {
         assert_eq!(bench.fingerprint(), then, "{mode}");
     }
 }
+
+#[test]
+fn a_switch_that_was_killed_leaves_no_journal_on_the_way_back() {
+    for mode in ["wal", "delete"] {
+        let bench = Bench::new(mode);
+        let before = backup().prepare(&bench.site, &bench.work("backup")).unwrap();
+        // What SIGKILL leaves while SQLite begins the transaction that changes the mode: a journal without a header.
+        let mut journal = bench.database().into_os_string();
+        journal.push("-journal");
+        std::fs::write(&journal, vec![0_u8; 512]).unwrap();
+        bench.undo(&backup(), "backup", &before).unwrap();
+        assert!(!std::path::Path::new(&journal).exists(), "{mode}");
+        assert_eq!(bench.fingerprint().pragmas["journal_mode"], mode);
+        assert_eq!(bench.notes(), ["one", "two"]);
+    }
+}
