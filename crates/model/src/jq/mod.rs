@@ -1,6 +1,6 @@
 //! jq programs: checked when a playbook is read, run over JSON values.
 //!
-//! [jaq](https://docs.rs/jaq-core) does the work, without what would make a result depend on the place and time of
+//! The crate `jaq-core` does the work, without what would make a result depend on the place and time of
 //! its computation (`env`, `$ENV`, `now`, `input`, `inputs`, `input_filename`, `localtime`), without what would end or
 //! write past the program (`halt`, `debug`, `stderr`), and with Unicode regular expressions.
 
