@@ -2,7 +2,7 @@
 
 use crate::planner::{Draft, Refusal};
 use crate::step::Preview;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use switchback_model::plan::{Access, DiskNeed};
 use switchback_site::{Site, disk};
@@ -17,8 +17,15 @@ struct Load {
     why: Vec<String>,
 }
 
-/// Computes what each filesystem must have free at the worst moment, beyond what is used now.
-pub(crate) fn needs(drafts: &[Draft], previews: &[Preview], site: &Site, state_dir: &Path) -> Vec<DiskNeed> {
+/// Computes what each filesystem must have free at the worst moment, beyond what is used now. What cannot be measured is a
+/// refusal: a size that nobody knows is not nothing.
+pub(crate) fn needs(
+    drafts: &[Draft],
+    previews: &[Preview],
+    site: &Site,
+    state_dir: &Path,
+) -> (Vec<DiskNeed>, Vec<Refusal>) {
+    let mut unknown = Vec::new();
     let mut folders: BTreeMap<PathBuf, Load> = BTreeMap::new();
     let mut add = |folder: &Path, bytes: u64, why: String| {
         let load = folders.entry(folder.to_owned()).or_default();
@@ -27,32 +34,39 @@ pub(crate) fn needs(drafts: &[Draft], previews: &[Preview], site: &Site, state_d
     };
     let kept = previews.iter().map(|preview| preview.keeps).sum::<u64>();
     add(state_dir, kept + RUN_DIRECTORY, format!("backups {}", show(kept)));
-    for (target, size) in backed_up(drafts, site) {
-        let Some(folder) = site.folder(&target) else { continue };
+    for target in backed_up(drafts) {
+        let size = site.size(&target).ok().flatten();
+        let (Some(folder), Some(size)) = (site.folder(&target), size) else {
+            unknown.push(unmeasured(format!("how large {target} is")));
+            continue;
+        };
         // Going back puts the copy beside the database before it replaces it, when the database has grown to its most.
         let grows = previews.iter().flat_map(|preview| &preview.grows).filter(|(name, _)| *name == target);
         let most = grows.map(|(_, bytes)| *bytes).max().unwrap_or(0);
         add(&folder, most + size, format!("{target}: change {}, way back {}", show(most), show(size)));
     }
-    merge(folders)
+    let needs = merge(folders, &mut unknown);
+    (needs, unknown)
 }
 
-fn backed_up(drafts: &[Draft], site: &Site) -> Vec<(String, u64)> {
-    let mut targets = Vec::new();
-    for touch in drafts.iter().flat_map(|draft| draft.step.touches()) {
-        if touch.access == Access::BacksUp && !targets.iter().any(|(name, _)| *name == touch.target) {
-            let size = site.size(&touch.target).ok().flatten().unwrap_or(0);
-            targets.push((touch.target, size));
-        }
-    }
-    targets
+fn backed_up(drafts: &[Draft]) -> BTreeSet<String> {
+    let touches = drafts.iter().flat_map(|draft| draft.step.touches());
+    touches.filter(|touch| touch.access == Access::BacksUp).map(|touch| touch.target).collect()
+}
+
+fn unmeasured(what: String) -> Refusal {
+    Refusal::new("D012", format!("cannot tell {what}, and so not whether the disk is large enough"))
+        .help("look whether whoever runs switchback may see it")
 }
 
 /// Folders on one filesystem share its space.
-fn merge(folders: BTreeMap<PathBuf, Load>) -> Vec<DiskNeed> {
+fn merge(folders: BTreeMap<PathBuf, Load>, unknown: &mut Vec<Refusal>) -> Vec<DiskNeed> {
     let mut needs: BTreeMap<u64, DiskNeed> = BTreeMap::new();
     for (folder, load) in folders {
-        let Ok(space) = disk::space(&folder) else { continue };
+        let Ok(space) = disk::space(&folder) else {
+            unknown.push(unmeasured(format!("how much is free in {}", folder.display())));
+            continue;
+        };
         let need = needs.entry(space.device).or_insert_with(|| DiskNeed {
             folder: folder.display().to_string(),
             needed: 0,

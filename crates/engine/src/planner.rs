@@ -203,7 +203,8 @@ pub fn plan(request: &PlanRequest<'_>, site: &Site, tell: &Tell) -> Result<Plann
             }
         }
     }
-    let disk = disk::needs(&drafts, &previews, site, request.state_dir);
+    let (disk, unmeasured) = disk::needs(&drafts, &previews, site, request.state_dir);
+    refusals.extend(unmeasured);
     refusals.extend(rights(&drafts, site));
     refusals.extend(disk.iter().filter(|need| need.needed > need.free).map(disk::refusal));
     let facts = match facts::observe(

@@ -38,7 +38,8 @@ pub fn run(global: &Global, yes: bool, losing_writes: bool, output: &Output) -> 
         for line in &losing {
             output.say(&format!("  {line}"));
         }
-        if !losing_writes && !(yes_asked(yes, output)?) {
+        // `--yes` does not answer this: what is lost is given up by its own flag, or by a person who has read it.
+        if !losing_writes && output.ask("lose it and go back?") != Some(true) {
             return Err(Complaint::new(exit::SITE, "R043", "going back would lose what was written since")
                 .help("keep what is worth keeping, then `switchback rollback --losing-writes`")
                 .state("nothing was changed"));
@@ -66,11 +67,6 @@ pub fn run(global: &Global, yes: bool, losing_writes: bool, output: &Output) -> 
         if losing_writes { runner.note(Record::WritesGivenUp) } else { Ok(()) }
     })
     .map(|code| if code == exit::ROLLED_BACK || code == exit::SITE { exit::DONE } else { code })
-}
-
-/// `--yes` does not answer this question: what is lost has to be given up by its own flag, or by a person who reads it.
-fn yes_asked(_yes: bool, output: &Output) -> Result<bool, Complaint> {
-    Ok(output.ask("lose it and go back?").unwrap_or(false))
 }
 
 /// Lists what differs between databases and files now and at the commit point.
