@@ -3,5 +3,6 @@
 //! The one crate that may name an application.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod cluster;
 pub mod duplistatus;
 pub mod http;

@@ -11,6 +11,7 @@ pub mod http;
 pub mod jq_child;
 pub mod lock;
 pub mod marker;
+pub mod postgres;
 pub mod probe;
 pub mod service;
 pub mod site;
