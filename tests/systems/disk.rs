@@ -75,6 +75,20 @@ fn too_little_room_is_refused_and_says_how_much_is_missing() {
 }
 
 #[test]
+fn a_database_whose_size_cannot_be_told_is_refused() {
+    let site = Site::new();
+    site.sql("PRAGMA journal_mode = DELETE");
+    let before = site.fingerprint();
+    // SQLite has no use for a log index in this mode, and a link to itself cannot be measured.
+    std::os::unix::fs::symlink("backups.db-shm", site.path("data/backups.db-shm")).unwrap();
+    let words = ["D012", "cannot tell how large db is", "help: ", "nothing was changed"];
+    site.run(&["plan"]).expect(11, &words);
+    site.apply().expect(11, &words);
+    site.expect_no_run();
+    assert_eq!(site.fingerprint(), before);
+}
+
+#[test]
 fn a_disk_that_somebody_fills_in_the_downtime_leads_back() {
     for kib in [0, 8, 64, 256, 768, 1300] {
         let Some(small) = Small::of(16 << 10) else { return };

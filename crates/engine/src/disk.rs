@@ -97,3 +97,104 @@ pub(crate) fn refusal(need: &DiskNeed) -> Refusal {
 fn show(bytes: u64) -> String {
     switchback_model::words::bytes(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::StepError;
+    use crate::overlay::Overlay;
+    use crate::step::{Condition, Step, Work};
+    use serde_json::Value;
+    use std::os::unix::fs::symlink;
+    use switchback_model::phase::Phase;
+    use switchback_model::plan::{Reversal, Touch};
+    use switchback_model::target::TargetDef;
+    use switchback_site::SiteDirs;
+
+    /// A step that backs a target up, and does nothing else.
+    #[derive(Debug, serde::Serialize, serde::Deserialize)]
+    struct BacksUp(String);
+
+    impl Step for BacksUp {
+        const KIND: &'static str = "backs-up";
+        type Before = ();
+
+        fn describe(&self) -> String {
+            "back it up".to_owned()
+        }
+        fn subject(&self) -> String {
+            self.0.clone()
+        }
+        fn touches(&self) -> Vec<Touch> {
+            vec![Touch::new(&self.0, Access::BacksUp)]
+        }
+        fn reversal(&self) -> Reversal {
+            Reversal::ByUndo
+        }
+        fn preview(&self, _: &mut Overlay<'_>) -> Result<Preview, StepError> {
+            Ok(Preview::default())
+        }
+        fn check(&self, _: &Site, _: &Work<'_>) -> Result<Condition, StepError> {
+            Ok(Condition::Pending)
+        }
+        fn prepare(&self, _: &Site, _: &Work<'_>) -> Result<(), StepError> {
+            Ok(())
+        }
+        fn apply(&self, _: &Site, (): &(), _: &Work<'_>) -> Result<Value, StepError> {
+            Ok(Value::Null)
+        }
+        fn undo(&self, _: &Site, (): &(), _: &Work<'_>) -> Result<(), StepError> {
+            Ok(())
+        }
+    }
+
+    /// What is needed to back `app.db` in `folder` up, with the state kept in `state`.
+    fn of(folder: &Path, state: &Path) -> (Vec<DiskNeed>, Vec<Refusal>) {
+        let path = folder.join("app.db").display().to_string();
+        let targets = BTreeMap::from([("db".to_owned(), TargetDef::Sqlite { path })]);
+        let none = || folder.join("none");
+        let dirs = SiteDirs { services: none(), logs: none(), backups: none(), program: none() };
+        let site = Site::open(&targets, dirs).unwrap();
+        let step = Box::new(BacksUp("db".to_owned()));
+        let draft = Draft { phase: Phase::Change, step, says: None, why: None, id: None, place: None };
+        needs(&[draft], &[Preview::default()], &site, state)
+    }
+
+    fn refused(unknown: &[Refusal]) -> Vec<(&str, &str)> {
+        unknown.iter().map(|refusal| (refusal.code.as_str(), refusal.message.as_str())).collect()
+    }
+
+    #[test]
+    fn what_can_be_measured_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("app.db"), [0; 4096]).unwrap();
+        let (needs, unknown) = of(folder.path(), folder.path());
+        assert_eq!(refused(&unknown), []);
+        assert_eq!(needs.iter().map(|need| need.needed).sum::<u64>(), RUN_DIRECTORY + 4096);
+    }
+
+    #[test]
+    fn a_target_whose_size_cannot_be_measured_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("app.db"), [0; 4096]).unwrap();
+        // A link to itself is neither there nor missing.
+        symlink("app.db-wal", folder.path().join("app.db-wal")).unwrap();
+        let (_, unknown) = of(folder.path(), folder.path());
+        let message = "cannot tell how large db is, and so not whether the disk is large enough";
+        assert_eq!(refused(&unknown), [("D012", message)]);
+    }
+
+    #[test]
+    fn a_volume_whose_free_space_cannot_be_measured_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("app.db"), [0; 4096]).unwrap();
+        let state = folder.path().join("state");
+        symlink("state", &state).unwrap();
+        let (_, unknown) = of(folder.path(), &state);
+        let message = format!(
+            "cannot tell how much is free in {}, and so not whether the disk is large enough",
+            state.display()
+        );
+        assert_eq!(refused(&unknown), [("D012", message.as_str())]);
+    }
+}
