@@ -65,6 +65,7 @@ fixtures! {
     alter_middle: kinds::sql::rename_and_add_in_the_middle(),
     run_undo: kinds::run::with_undo(),
     run_writes: kinds::run::with_writes(),
+    run_files: kinds::run::with_files(),
     stop: kinds::service::stop(),
     start: kinds::service::start(),
     restart: kinds::service::restart(),

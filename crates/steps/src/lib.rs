@@ -20,6 +20,7 @@ pub mod start;
 pub mod stop;
 pub mod sweep;
 pub mod trial;
+pub mod written;
 
 use switchback_engine::Registry;
 use switchback_engine::planner::OwnSteps;

@@ -2,6 +2,7 @@
 
 use crate::database::{Manifest, guard, stop_counting, take_counted};
 use crate::trial::remove;
+use crate::written::{self, Kept};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use switchback_model::target::TargetDef;
 use switchback_model::text::Template;
 use switchback_site::Site;
 use switchback_site::command::{Command, Exit, Ran};
+use switchback_site::file::refuse_unchangeable;
 
 /// How long a command may take unless the playbook says otherwise.
 const PATIENCE_MS: u64 = 3_600_000;
@@ -81,13 +83,18 @@ impl Kind for RunKind {
         for (key, value) in body.env.iter().flat_map(Keyed::iter) {
             env.insert(key.text.clone(), cx.text(value)?);
         }
-        let mut writes = Vec::new();
+        let (mut writes, mut files) = (Vec::new(), Vec::new());
         for name in &body.writes {
-            writes.push(cx.target_name(&name.value, name.span, &["SQLite database", "file"])?);
+            let target = cx.target_name(&name.value, name.span, &["SQLite database", "file"])?;
+            match cx.targets.get(&target) {
+                Some(TargetDef::File { .. }) => files.push(target),
+                _ => writes.push(target),
+            }
         }
         let within_ms =
             body.within.map_or(PATIENCE_MS, |time| u64::try_from(time.get().as_millis()).unwrap_or(u64::MAX));
-        Some(vec![Box::new(Run { argv, cwd, env, done_when: cx.probe(done_when)?, writes, undo, within_ms })])
+        let done_when = cx.probe(done_when)?;
+        Some(vec![Box::new(Run { argv, cwd, env, done_when, writes, files, undo, within_ms })])
     }
 }
 
@@ -105,9 +112,12 @@ pub struct Run {
     pub env: BTreeMap<String, String>,
     /// Holds when it has had its effect.
     pub done_when: Probe,
-    /// The targets that it changes.
+    /// The databases that it changes: the backup before it is their way back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub writes: Vec<String>,
+    /// The files that it changes: without an `undo` they are kept before it, and put back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
     /// A command that takes the effect back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undo: Option<Vec<String>>,
@@ -130,6 +140,16 @@ impl Run {
         let is_database =
             |target: &&String| matches!(site.targets().get(target.as_str()), Some(TargetDef::Sqlite { .. }));
         self.writes.iter().filter(is_database)
+    }
+
+    /// The files that are kept; a command that takes the effect back takes it back from them as well.
+    fn kept_files(&self) -> &[String] {
+        if self.undo.is_some() { &[] } else { &self.files }
+    }
+
+    /// Whether it is known what the command left in the files, should it have been at them.
+    fn is_noted(&self, work: &Work<'_>) -> bool {
+        self.kept_files().is_empty() || !Run::begun(work).exists() || written::is_noted(work)
     }
 
     fn is_counted(&self, site: &Site, work: &Work<'_>) -> Result<bool, StepError> {
@@ -169,7 +189,7 @@ impl Run {
 
 impl Step for Run {
     const KIND: &'static str = "run";
-    type Before = ();
+    type Before = Kept;
 
     fn describe(&self) -> String {
         format!("run `{}`", self.argv.join(" "))
@@ -183,14 +203,14 @@ impl Step for Run {
     }
 
     fn touches(&self) -> Vec<Touch> {
-        self.writes.iter().map(|target| Touch::new(target, Access::Writes)).collect()
+        self.writes.iter().chain(&self.files).map(|target| Touch::new(target, Access::Writes)).collect()
     }
 
     fn reversal(&self) -> Reversal {
-        match (&self.undo, self.writes.is_empty()) {
-            (Some(_), _) => Reversal::ByUndo,
-            (None, false) => Reversal::ByRestore,
-            (None, true) => Reversal::Never,
+        match (&self.undo, self.writes.is_empty(), self.files.is_empty()) {
+            (Some(_), _, _) | (None, true, false) => Reversal::ByUndo,
+            (None, false, _) => Reversal::ByRestore,
+            (None, true, true) => Reversal::Never,
         }
     }
 
@@ -202,40 +222,53 @@ impl Step for Run {
                 .help("install it, or name it by its whole path"));
         }
         crate::services::may_install(world);
-        for target in &self.writes {
+        let mut keeps = 0;
+        for target in self.kept_files() {
+            // What could not be put back is found here, and not on the way back.
+            refuse_unchangeable(&world.site.file(target)?)?;
+            keeps += world.site.size(target)?.unwrap_or(0);
+        }
+        for target in self.writes.iter().chain(&self.files) {
             world.lose_sight(target, format!("`{}` will have been at it", self.argv.join(" ")));
         }
-        Ok(Preview::of(["what it changes is known only in a rehearsal"], 1000))
+        Ok(Preview { keeps, ..Preview::of(["what it changes is known only in a rehearsal"], 1000) })
     }
 
     fn check(&self, site: &Site, work: &Work<'_>) -> Result<Condition, StepError> {
-        Ok(match (self.holds(site, work)?, self.is_counted(site, work)?) {
+        Ok(match (self.holds(site, work)?, self.is_counted(site, work)? && self.is_noted(work)) {
             (true, true) => Condition::applied(),
             (true, false) => Condition::Partial,
             (false, _) => Condition::Pending,
         })
     }
 
-    fn prepare(&self, site: &Site, work: &Work<'_>) -> Result<(), StepError> {
-        self.databases(site).try_for_each(|target| guard(site, target, work))
+    fn prepare(&self, site: &Site, work: &Work<'_>) -> Result<Kept, StepError> {
+        self.databases(site).try_for_each(|target| guard(site, target, work))?;
+        Kept::of(self.kept_files(), site, work)
     }
 
-    fn apply(&self, site: &Site, (): &(), work: &Work<'_>) -> Result<Value, StepError> {
+    fn apply(&self, site: &Site, before: &Kept, work: &Work<'_>) -> Result<Value, StepError> {
         if self.check(site, work)?.is_applied() {
             return Ok(Value::Null);
         }
+        let begun = Run::begun(work);
+        before.refuse_foreign(begun.exists(), site, work)?;
         let mut exit = None;
         if !self.holds(site, work)? {
             self.databases(site).try_for_each(|target| stop_counting(site, target, work))?;
-            let begun = Run::begun(work);
             write_durably(&begun, b"")
                 .map_err(|e| StepError::failed(format!("write {}: {e}", begun.display())))?;
+            written::forget(work)?;
             let ran = self.execute(&self.argv, site, work)?;
+            // Also when it failed: it has ended, and what it left is known from here on.
+            before.note_left(site, work)?;
             // The probe decides. A bad end with the effect in place is worth a word and no more.
             if ran.exit != Exit::Code(0) && !self.holds(site, work)? {
                 return Err(Run::failed(&ran, &self.argv));
             }
             exit = Some(ran.exit.to_string());
+        } else if !self.is_noted(work) {
+            before.note_left(site, work)?;
         }
         // The command is done: whoever writes from here on is somebody else.
         self.databases(site).try_for_each(|target| take_counted(site, target, work).map(drop))?;
@@ -243,11 +276,13 @@ impl Step for Run {
     }
 
     /// The probe holds when all of the effect is there, so a half of it is known only by the note that it was begun.
-    fn undo(&self, site: &Site, (): &(), work: &Work<'_>) -> Result<(), StepError> {
-        let Some(undo) = &self.undo else {
-            return self.databases(site).try_for_each(|target| guard(site, target, work));
-        };
+    fn undo(&self, site: &Site, before: &Kept, work: &Work<'_>) -> Result<(), StepError> {
         let begun = Run::begun(work);
+        let Some(undo) = &self.undo else {
+            self.databases(site).try_for_each(|target| guard(site, target, work))?;
+            before.refuse_foreign(begun.exists(), site, work)?;
+            return before.put_back(site, work);
+        };
         if !begun.exists() && !self.holds(site, work)? {
             return Ok(());
         }

@@ -7,7 +7,8 @@ use bench::{Bench, backup, sql, step, sweep};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::process::Command;
-use switchback_engine::{Step, StepError};
+use switchback_engine::{Overlay, Step, StepError};
+use switchback_model::plan::Reversal;
 use switchback_model::target::TargetDef;
 use switchback_steps::ensure::Ensure;
 use switchback_steps::run::Run;
@@ -27,11 +28,29 @@ fn half_of_a_commands_effect_is_undone_as_well() {
         "argv": ["sh", "-c", script], "within_ms": 10_000, "undo": ["rm", "-f", one, two],
         "done_when": probe(&["sh", "-c", &format!("test -e '{one}' && test -e '{two}' && echo yes")]),
     }));
-    run.prepare(&bench.site, &bench.work("run")).unwrap();
-    assert!(run.apply(&bench.site, &(), &bench.work("run")).is_err());
+    let before = run.prepare(&bench.site, &bench.work("run")).unwrap();
+    assert!(run.apply(&bench.site, &before, &bench.work("run")).is_err());
     assert!(std::path::Path::new(&one).exists());
-    bench.undo(&run, "run", &()).unwrap();
+    bench.undo(&run, "run", &before).unwrap();
     assert!(!std::path::Path::new(&one).exists(), "the half stayed");
+}
+
+#[test]
+fn a_file_that_could_not_be_put_back_is_refused_when_planning() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, twin) = (folder.path().join("app.conf"), folder.path().join("twin.conf"));
+    std::fs::write(&file, "old").unwrap();
+    let targets =
+        BTreeMap::from([("config".to_owned(), TargetDef::File { path: file.display().to_string() })]);
+    let bench = Bench::of(folder, targets);
+    let run: Run = step(json!({
+        "argv": ["true"], "within_ms": 10_000, "files": ["config"], "done_when": probe(&["true"]),
+    }));
+    assert_eq!(run.reversal(), Reversal::ByUndo);
+    let preview = || run.preview(&mut Overlay::new(&bench.site));
+    assert_eq!(preview().unwrap().keeps, 3);
+    std::fs::hard_link(&file, twin).unwrap();
+    assert!(matches!(preview(), Err(StepError::Failed(_))));
 }
 
 /// A command of the application that works on its database: this test program, started by the step for one test of it.
@@ -58,11 +77,11 @@ fn what_a_command_of_the_run_writes_is_not_taken_for_foreign() {
             "done_when": { "ask": { "ask": "sql", "store": { "target": "db" },
                 "sql": "SELECT 1 FROM notes WHERE body = 'theirs'", "params": {} }, "verdict": { "verdict": "holds" } },
         }));
-        run.prepare(&bench.site, &bench.work("run")).unwrap();
-        run.apply(&bench.site, &(), &bench.work("run")).unwrap();
+        let ran = run.prepare(&bench.site, &bench.work("run")).unwrap();
+        run.apply(&bench.site, &ran, &bench.work("run")).unwrap();
         bench.carry_out(&sql("UPDATE notes SET body = 'second'"), "second").unwrap();
         bench.undo(&sql(""), "second", &()).unwrap();
-        bench.undo(&run, "run", &()).unwrap();
+        bench.undo(&run, "run", &ran).unwrap();
         bench.undo(&sql(""), "first", &()).unwrap();
         bench.undo(&backup(), "backup", &before).unwrap();
         assert_eq!(bench.fingerprint(), then, "{mode}");
@@ -76,8 +95,8 @@ fn foreign_hands_are_seen_again_after_a_command_of_the_run() {
     let run: Run = step(
         json!({ "argv": ["true"], "within_ms": 10_000, "writes": ["db"], "done_when": probe(&["echo", "yes"]) }),
     );
-    run.prepare(&bench.site, &bench.work("run")).unwrap();
-    run.apply(&bench.site, &(), &bench.work("run")).unwrap();
+    let ran = run.prepare(&bench.site, &bench.work("run")).unwrap();
+    run.apply(&bench.site, &ran, &bench.work("run")).unwrap();
     bench.carry_out(&sql("UPDATE notes SET body = 'ours'"), "sql").unwrap();
     bench.foreign_write(None);
     assert!(matches!(sweep().prepare(&bench.site, &bench.work("sweep")), Err(StepError::Conflict(_))));

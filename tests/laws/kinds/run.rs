@@ -1,10 +1,12 @@
-//! `run`: a command with an undo of its own, and one that changes a database, whose way back is the backup.
+//! `run`: a command with an undo of its own, one that changes a database, whose way back is the backup, and one that
+//! changes a file, which is kept.
 
 use super::store::{self, DB};
 use super::{file, probe};
 use crate::bench::{Bench, Plan};
 use crate::fixture::{Fixture, Hand};
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use switchback_model::probe::{Ask, Store};
 use switchback_steps::backup::Backup;
@@ -28,6 +30,7 @@ pub fn with_undo() -> Fixture {
                     env: BTreeMap::from([("LANG".to_owned(), "C".to_owned())]),
                     done_when: probe(Ask::File { target: "two".into() }, "two"),
                     writes: Vec::new(),
+                    files: Vec::new(),
                     undo: Some(shell(NONE, folder)),
                     within_ms: 60_000,
                 };
@@ -54,6 +57,7 @@ pub fn with_writes() -> Fixture {
                     env: BTreeMap::from([("LAWS_DB".to_owned(), folder.join(DB).display().to_string())]),
                     done_when: probe(Ask::Sql { store, sql, params: BTreeMap::new() }, "2"),
                     writes: vec!["db".into()],
+                    files: Vec::new(),
                     undo: None,
                     within_ms: 60_000,
                 };
@@ -67,6 +71,52 @@ pub fn with_writes() -> Fixture {
             })
         })
     }
+}
+
+/// Two effects on a file, with a half between them; the file that was there is the way back.
+const CONFIG: &str =
+    "echo half > \"$0/app.conf\"; test -e \"$0/power\" || kill -9 $$; echo new > \"$0/app.conf\"";
+
+pub fn with_files() -> Fixture {
+    Fixture {
+        halves: &[("the command died between its effects", died_between)],
+        foreign_before: &[("another content", another_content), ("no file", no_file)],
+        foreign_after: &[
+            ("another content", another_content),
+            ("another mode", closed),
+            ("no file", no_file),
+        ],
+        ..Fixture::of::<Run>("run-files", || {
+            Bench::new(|folder| {
+                std::fs::write(folder.join("power"), "on").unwrap();
+                std::fs::write(folder.join("app.conf"), "old\n").unwrap();
+                let step = Run {
+                    argv: shell(CONFIG, folder),
+                    cwd: None,
+                    env: BTreeMap::new(),
+                    done_when: probe(Ask::File { target: "config".into() }, "new"),
+                    writes: Vec::new(),
+                    files: vec!["config".into()],
+                    undo: None,
+                    within_ms: 60_000,
+                };
+                let targets = BTreeMap::from([("config".to_owned(), file(&folder.join("app.conf")))]);
+                Plan { targets, steps: vec![Box::new(step)], commands: true, ..Plan::default() }
+            })
+        })
+    }
+}
+
+fn another_content(bench: &Bench) {
+    std::fs::write(bench.path("app.conf"), "somebody's\n").unwrap();
+}
+
+fn no_file(bench: &Bench) {
+    std::fs::remove_file(bench.path("app.conf")).unwrap();
+}
+
+fn closed(bench: &Bench) {
+    std::fs::set_permissions(bench.path("app.conf"), std::fs::Permissions::from_mode(0o400)).unwrap();
 }
 
 fn shell(script: &str, folder: &Path) -> Vec<String> {

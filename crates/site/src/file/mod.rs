@@ -9,4 +9,4 @@ pub use error::FileError;
 pub(crate) use error::shown;
 pub use image::{FileImage, Image};
 pub use place::Link;
-pub use replace::{Before, Change, capture, put_back, read, remove, replace};
+pub use replace::{Before, Change, capture, put_back, read, refuse_unchangeable, remove, replace};

@@ -57,6 +57,18 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     Ok(Some(bytes))
 }
 
+/// Refuses a file that [`put_back`] could not make what it is now, should somebody change it. Reads only.
+pub fn refuse_unchangeable(path: &Path) -> Result<(), FileError> {
+    let place = Place::of(path)?;
+    place.check_changeable()?;
+    match place.file()? {
+        Some(found) if found.len() > READ_LIMIT => {
+            Err(FileError::TooLarge { path: place.real.clone(), len: found.len(), limit: READ_LIMIT })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Copies the content of `path` to `kept` (mode 0600, synced) and returns the before-image. The file is not changed.
 pub fn capture(path: &Path, kept: &Path) -> Result<Before, FileError> {
     let image = Image::read(path)?;
