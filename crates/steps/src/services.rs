@@ -119,13 +119,42 @@ impl<'a> Known<'a> {
         Ok(lines)
     }
 
+    /// Why nothing can show that it is stopped, if nothing can: no probe answers for it, and whoever is in its stores
+    /// cannot be seen.
+    pub fn cannot_tell(&self) -> Result<Option<String>, StepError> {
+        if self.old.is_some() || self.new.is_some() || !matches!(self.state()?, State::Unknown(_)) {
+            return Ok(None);
+        }
+        let mut hidden = 0;
+        for store in self.stores {
+            hidden = hidden.max(holders(&self.site.database(store)?.real_path()?).hidden);
+        }
+        Ok(match (self.stores.is_empty(), hidden) {
+            (true, _) => Some("it has neither a probe nor a store to look at".to_owned()),
+            (false, 0) => None,
+            (false, hidden) => {
+                let processes = if hidden == 1 { "process" } else { "processes" };
+                Some(format!(
+                    "it has no probe, and {hidden} {processes} of other users cannot be looked into"
+                ))
+            }
+        })
+    }
+
+    /// Whether a person stops and starts it.
+    pub fn is_by_hand(&self) -> bool {
+        let Some(TargetDef::Service { spec, .. }) = self.site.targets().get(self.name) else { return false };
+        matches!(serde_json::from_value(spec.clone()), Ok(ServiceSpec::None))
+    }
+
     /// Whether it is stopped for certain: nothing of it runs, nothing answers, nobody is in its stores.
     pub fn is_stopped(&self, tell: &Tell) -> Result<bool, StepError> {
         Ok(match self.state()? {
             State::Running(_) => false,
             State::Stopped => self.in_the_stores()?.is_empty(),
             State::Unknown(_) => {
-                self.in_the_stores()?.is_empty()
+                self.cannot_tell()?.is_none()
+                    && self.in_the_stores()?.is_empty()
                     && self.answers(Which::Old, tell)? != Some(true)
                     && self.answers(Which::New, tell)? != Some(true)
             }
@@ -173,6 +202,25 @@ impl<'a> Known<'a> {
         })
     }
 
+    /// Waits until what a person was asked for is done. A person who does not come is no proof of anything.
+    pub fn wait_for_person(
+        &self,
+        instruction: &str,
+        patience_ms: u64,
+        tell: &Tell,
+        done: impl FnMut() -> Result<bool, StepError>,
+    ) -> Result<(), StepError> {
+        if self.poll(instruction, patience_ms, tell, done)? {
+            return Ok(());
+        }
+        let mut details = self.in_the_stores()?;
+        details.extend(self.cannot_tell()?);
+        let said = format!("wait any longer for somebody to {instruction}: nothing shows that it was done");
+        Err(StepError::failed(said)
+            .details(details)
+            .help("do what it asks for, and look whether the probes of the service see it; then try again"))
+    }
+
     /// Polls until `done`, saying `doing` meanwhile.
     pub fn poll(
         &self,
@@ -203,5 +251,45 @@ pub(crate) fn poll(
         tell.go_on()?;
         tell.progress(doing, clock.elapsed().as_secs(), Some(patience.as_secs()), Unit::Seconds);
         std::thread::sleep(PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::collections::BTreeMap;
+    use switchback_site::SiteDirs;
+
+    #[test]
+    fn a_person_who_does_not_come_is_not_believed_to_have_come() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let service = TargetDef::Service {
+            spec: json!("none"),
+            stores: Vec::new(),
+            entrance: true,
+            old: None,
+            new: None,
+        };
+        let targets = BTreeMap::from([("app".to_owned(), service)]);
+        let dirs = SiteDirs {
+            services: path("services"),
+            logs: path("logs"),
+            backups: path("backups"),
+            program: path("none"),
+        };
+        let site = Site::open(&targets, dirs).unwrap();
+        let known = Known::of(&site, "app").unwrap();
+        assert!(known.is_by_hand());
+        assert!(!known.is_stopped(&Tell::quiet()).unwrap(), "nothing shows that it is");
+        let waited = known.wait_for_person("stop it", 1, &Tell::quiet(), || known.is_stopped(&Tell::quiet()));
+        let Err(StepError::Failed(trouble)) = waited else { panic!("{waited:?}") };
+        assert_eq!(
+            trouble.headline(),
+            "cannot wait any longer for somebody to stop it: nothing shows that it was done"
+        );
+        assert_eq!(trouble.details, ["it has neither a probe nor a store to look at"]);
+        known.wait_for_person("stop it", 0, &Tell::quiet(), || Ok(true)).unwrap();
     }
 }

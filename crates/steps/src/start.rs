@@ -61,6 +61,14 @@ impl Step for Start {
 
     fn preview(&self, world: &mut Overlay<'_>) -> Result<Preview, StepError> {
         programs_are_there(&self.service, &["new", "start", "status"], world)?;
+        let known = Known::of(world.site, &self.service)?;
+        if known.is_by_hand() && known.probe(Which::New).is_none() {
+            let name = &self.service;
+            return Err(StepError::failed(format!(
+                "tell whether the new release of {name} runs: a person starts it, and it has no `new:` probe"
+            ))
+            .help(format!("give `{name}` a `new:` probe in the playbook, or say how it is started")));
+        }
         if let Some(TargetDef::Service { stores, .. }) = world.site.targets().get(&self.service) {
             for store in stores.clone() {
                 world.lose_sight(&store, format!("{} runs over it by then", self.service));
@@ -100,7 +108,7 @@ impl Step for Start {
     fn apply(&self, site: &Site, (): &(), work: &Work<'_>) -> Result<Value, StepError> {
         let known = Known::of(site, &self.service)?;
         if let Outcome::Person(instruction) = site.service(&self.service)?.start(Which::New, work.tell)? {
-            known.poll(&instruction, PERSON_MS, work.tell, || {
+            known.wait_for_person(&instruction, PERSON_MS, work.tell, || {
                 Ok(known.answers(Which::New, work.tell)? == Some(true))
             })?;
         }

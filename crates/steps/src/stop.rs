@@ -83,7 +83,12 @@ impl Step for Stop {
 
     fn preview(&self, world: &mut Overlay<'_>) -> Result<Preview, StepError> {
         programs_are_there(&self.service, &["old", "stop", "status", "start_old"], world)?;
-        Ok(Preview::of([Known::of(world.site, &self.service)?.state()?.to_string()], 1000))
+        let known = Known::of(world.site, &self.service)?;
+        if let Some(why) = known.cannot_tell()? {
+            return Err(StepError::failed(format!("tell whether {} is stopped: {why}", self.service))
+                .help(format!("give `{}` an `old:` probe in the playbook, or run as root", self.service)));
+        }
+        Ok(Preview::of([known.state()?.to_string()], 1000))
     }
 
     fn check(&self, site: &Site, work: &Work<'_>) -> Result<Condition, StepError> {
@@ -108,7 +113,7 @@ impl Step for Stop {
             known.refuse_foreign(other(was), work)?;
         }
         if let Outcome::Person(instruction) = site.service(&self.service)?.stop(work.tell)? {
-            known.poll(&instruction, PERSON_MS, work.tell, || known.is_stopped(work.tell))?;
+            known.wait_for_person(&instruction, PERSON_MS, work.tell, || known.is_stopped(work.tell))?;
         }
         // A service that says it is stopped may have left a child behind, and others may write as well.
         let let_go = known.poll("waiting until its stores are let go", LETTING_GO_MS, work.tell, || {
@@ -130,7 +135,7 @@ impl Step for Stop {
         if let Outcome::Person(instruction) = site.service(&self.service)?.start(was, work.tell)?
             && known.probe(was).is_some()
         {
-            known.poll(&instruction, PERSON_MS, work.tell, || {
+            known.wait_for_person(&instruction, PERSON_MS, work.tell, || {
                 Ok(known.answers(was, work.tell)? == Some(true))
             })?;
         }
