@@ -16,6 +16,7 @@ mod kill_points;
 #[path = "../support/lab.rs"]
 mod lab;
 mod lies;
+mod private;
 #[path = "../support/program.rs"]
 mod program;
 mod recuts;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use switchback_engine::run_dir::make_private;
 use switchback_engine::step::{AnyStep, Condition, Work};
 use switchback_engine::{RunDir, StepError};
+use switchback_model::phase::Phase;
 use switchback_model::target::TargetDef;
 use switchback_site::file::Image;
 use switchback_site::tell::Sink;
@@ -136,7 +137,8 @@ impl Bench {
 
     fn with_work<T>(&self, step: usize, tell: &Tell, act: impl FnOnce(&Work<'_>) -> T) -> T {
         let id = format!("{}-{}", self.steps[step].kind(), step + 1);
-        act(&Work { tell, run: RUN, step: &id, now: NOW, dir: &self.dir, losing_writes: false })
+        let (phase, dir) = (Phase::Change, &self.dir);
+        act(&Work { tell, run: RUN, step: &id, phase, now: NOW, dir, losing_writes: false })
     }
 
     /// The step that the laws are about: the last one.

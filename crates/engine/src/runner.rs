@@ -225,6 +225,7 @@ impl<'a> Runner<'a> {
             tell: &self.tell,
             run: &self.state.run,
             step: &self.ids[step],
+            phase: self.phases[step],
             now: self.started_at.get(&step).map_or("", String::as_str),
             dir: self.dir,
             losing_writes: self.state.may_lose_writes(),

@@ -6,6 +6,7 @@ use crate::run_dir::RunDir;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::fmt::Debug;
+use switchback_model::phase::Phase;
 use switchback_model::plan::{Reversal, Touch};
 use switchback_site::{Site, Tell};
 
@@ -43,6 +44,8 @@ pub struct Work<'a> {
     pub run: &'a str,
     /// Name of the step.
     pub step: &'a str,
+    /// Where the step stands in the plan.
+    pub phase: Phase,
     /// The time in the step's `StepStarted` record, RFC 3339: the same in every life, so that a repeat is equal.
     pub now: &'a str,
     /// The run directory, for before-images, backups and logs.
@@ -62,6 +65,13 @@ pub struct Preview {
     pub grows: Vec<(String, u64)>,
     /// Bytes it leaves in the run directory.
     pub keeps: u64,
+}
+
+impl Work<'_> {
+    /// Whether a service that runs now is this run's own affair: behind the backups, with no entrance open.
+    pub fn is_private(&self) -> bool {
+        matches!(self.phase, Phase::Change | Phase::Prove)
+    }
 }
 
 impl Preview {

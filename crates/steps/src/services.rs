@@ -107,6 +107,13 @@ impl<'a> Known<'a> {
             .help("find out who started it, and what it has written; stop it, and try again"))
     }
 
+    /// The databases that it keeps its data in.
+    pub fn databases(&self) -> impl Iterator<Item = &'a String> {
+        let is_database =
+            |store: &&String| matches!(self.site.targets().get(*store), Some(TargetDef::Sqlite { .. }));
+        self.stores.iter().filter(is_database)
+    }
+
     /// Whoever has a store open, a line each.
     pub fn in_the_stores(&self) -> Result<Vec<String>, StepError> {
         let mut lines = Vec::new();

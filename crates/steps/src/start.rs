@@ -1,5 +1,6 @@
 //! `start`: lets a service in, and waits until the new release answers as itself.
 
+use crate::database::{guard, stop_counting};
 use crate::services::{Known, PERSON_MS, READY_MS, programs_are_there};
 use crate::stop::{LETTING_GO_MS, ServicesBody};
 use serde::{Deserialize, Serialize};
@@ -101,12 +102,19 @@ impl Step for Start {
         })
     }
 
-    fn prepare(&self, _site: &Site, _work: &Work<'_>) -> Result<(), StepError> {
-        Ok(())
+    fn prepare(&self, site: &Site, work: &Work<'_>) -> Result<(), StepError> {
+        if !work.is_private() {
+            return Ok(());
+        }
+        Known::of(site, &self.service)?.databases().try_for_each(|store| guard(site, store, work))
     }
 
     fn apply(&self, site: &Site, (): &(), work: &Work<'_>) -> Result<Value, StepError> {
         let known = Known::of(site, &self.service)?;
+        if work.is_private() {
+            // What it writes from here on is written for this run, until `stop` takes the stores back.
+            known.databases().try_for_each(|store| stop_counting(site, store, work))?;
+        }
         if let Outcome::Person(instruction) = site.service(&self.service)?.start(Which::New, work.tell)? {
             known.wait_for_person(&instruction, PERSON_MS, work.tell, || {
                 Ok(known.answers(Which::New, work.tell)? == Some(true))

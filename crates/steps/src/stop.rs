@@ -1,5 +1,6 @@
 //! `stop`: keeps writers out, and proves that none is left in the stores.
 
+use crate::database::{Manifest, take_counted};
 use crate::services::{Known, PERSON_MS, READY_MS, programs_are_there};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -92,7 +93,8 @@ impl Step for Stop {
     }
 
     fn check(&self, site: &Site, work: &Work<'_>) -> Result<Condition, StepError> {
-        let stopped = Known::of(site, &self.service)?.is_stopped(work.tell)?;
+        let known = Known::of(site, &self.service)?;
+        let stopped = known.is_stopped(work.tell)? && uncounted(&known, work)?.is_empty();
         Ok(if stopped { Condition::applied() } else { Condition::Pending })
     }
 
@@ -124,12 +126,20 @@ impl Step for Stop {
                 .details(known.in_the_stores()?)
                 .help("stop these processes, and whatever starts them again"));
         }
+        // What it wrote for this run is in: whoever writes from here on is somebody else.
+        for store in uncounted(&known, work)? {
+            drop(take_counted(site, store, work)?);
+        }
         Ok(json!({}))
     }
 
     fn undo(&self, site: &Site, before: &StopBefore, work: &Work<'_>) -> Result<(), StepError> {
         let known = Known::of(site, &self.service)?;
         let Some(was) = before.was else { return Ok(()) };
+        if work.is_private() && was == Which::New {
+            // This run started it, and undoes that next; nobody starts it over stores that are not restored yet.
+            return Ok(());
+        }
         known.refuse_foreign(other(was), work)?;
         // Also when it seems to run: it may have been told to end and not have ended yet, which only a start can tell.
         if let Outcome::Person(instruction) = site.service(&self.service)?.start(was, work.tell)?
@@ -150,6 +160,17 @@ impl Step for Stop {
     fn not_rehearsed(&self, _site: &Site) -> Option<String> {
         Some(format!("{} stays as it is", self.service))
     }
+}
+
+/// The stores that a service was let at for this run, and that nobody has taken back.
+fn uncounted<'a>(known: &Known<'a>, work: &Work<'_>) -> Result<Vec<&'a String>, StepError> {
+    let mut uncounted = Vec::new();
+    for store in known.databases().filter(|_| work.is_private()) {
+        if Manifest::read(work.dir, store)?.is_some_and(|manifest| manifest.uncounted) {
+            uncounted.push(store);
+        }
+    }
+    Ok(uncounted)
 }
 
 fn other(which: Which) -> Which {

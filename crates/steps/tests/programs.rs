@@ -13,6 +13,7 @@ use switchback_model::target::TargetDef;
 use switchback_steps::ensure::Ensure;
 use switchback_steps::run::Run;
 use switchback_steps::start::Start;
+use switchback_steps::stop::Stop;
 
 fn probe(argv: &[&str]) -> serde_json::Value {
     json!({ "ask": { "ask": "run", "argv": argv, "exit": 0 }, "verdict": { "verdict": "holds" } })
@@ -102,6 +103,47 @@ fn foreign_hands_are_seen_again_after_a_command_of_the_run() {
     assert!(matches!(sweep().prepare(&bench.site, &bench.work("sweep")), Err(StepError::Conflict(_))));
     assert!(matches!(bench.undo(&backup(), "backup", &before), Err(StepError::Conflict(_))));
     assert_eq!(bench.notes(), ["ours", "ours", "theirs"]);
+}
+
+#[test]
+fn foreign_hands_are_seen_again_after_a_private_service() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    rusqlite::Connection::open(&path)
+        .unwrap()
+        .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE notes(id INTEGER PRIMARY KEY, body)")
+        .unwrap();
+    // No other test sleeps for this long: a twin would be taken for it.
+    let release =
+        |fraction: u32| json!({ "argv": ["sleep", format!("3600.{}{fraction}", std::process::id())] });
+    let targets = BTreeMap::from([
+        ("db".to_owned(), TargetDef::Sqlite { path: path.display().to_string() }),
+        (
+            "app".to_owned(),
+            TargetDef::Service {
+                spec: json!({ "process": { "old": release(1), "new": release(2), "grace": 5 } }),
+                stores: vec!["db".to_owned()],
+                entrance: true,
+                old: None,
+                new: None,
+            },
+        ),
+    ]);
+    let bench = Bench::of(folder, targets);
+    let before = bench.carry_out(&backup(), "backup").unwrap();
+    let (start, stop): (Start, Stop) = (step(json!({ "service": "app" })), step(json!({ "service": "app" })));
+    bench.carry_out(&start, "start").unwrap();
+    bench.foreign_write(Some("wal"));
+    let stopped = bench.carry_out(&stop, "stop").unwrap();
+    bench.carry_out(&sql("UPDATE notes SET body = 'ours'"), "sql").unwrap();
+    bench.foreign_write(None);
+    assert!(matches!(sweep().prepare(&bench.site, &bench.work("sweep")), Err(StepError::Conflict(_))));
+    assert_eq!(bench.notes(), ["ours", "theirs"]);
+    // On the way back nothing is started over stores that are not restored yet.
+    bench.undo(&stop, "stop", &stopped).unwrap();
+    assert!(!start.check(&bench.site, &bench.work("start")).unwrap().is_applied());
+    bench.undo(&start, "start", &()).unwrap();
+    assert!(matches!(bench.undo(&backup(), "backup", &before), Err(StepError::Conflict(_))));
 }
 
 #[test]

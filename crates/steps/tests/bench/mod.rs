@@ -7,6 +7,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use switchback_engine::{Condition, RunDir, Step, StepError, Work};
+use switchback_model::phase::Phase;
 use switchback_model::target::TargetDef;
 use switchback_site::sqlite::Fingerprint;
 use switchback_site::{Site, SiteDirs, Tell};
@@ -62,6 +63,7 @@ impl Bench {
             tell: &self.tell,
             run: "run-1",
             step,
+            phase: Phase::Change,
             now: "2026-01-02T03:04:05Z",
             dir: &self.dir,
             losing_writes: self.losing_writes,
