@@ -1,6 +1,7 @@
 //! `apply`: carries the plan out.
 
 use super::carry_out::{carry_out, wanted_consents};
+use super::confirm::confirm;
 use super::plan::nothing;
 use crate::cli::{Global, OnInterrupt};
 use crate::complaint::{Complaint, exit, io_words};
@@ -49,19 +50,8 @@ pub fn run(
         .state("nothing was changed"));
     }
     if !yes {
-        match output.ask("carry this out?") {
-            Some(true) => {}
-            Some(false) => {
-                return Err(
-                    Complaint::new(exit::SITE, "A002", "not asked to go on").state("nothing was changed")
-                );
-            }
-            None => {
-                return Err(Complaint::new(exit::SITE, "A003", "nobody is there to say yes")
-                    .help("add --yes; it accepts no loss, no risk and no step without a way back")
-                    .state("nothing was changed"));
-            }
-        }
+        let help = "add --yes; it accepts no loss, no risk and no step without a way back";
+        confirm("carry this out?", help, output)?;
     }
     let name = run_name(&plan);
     let dir = context.state.run(&name);

@@ -1,5 +1,6 @@
 //! `finalize`: drops what was kept for the way back.
 
+use super::confirm::confirm;
 use super::resume::open_last;
 use crate::cli::Global;
 use crate::complaint::{Complaint, exit};
@@ -27,21 +28,8 @@ pub fn run(global: &Global, yes: bool, output: &Output) -> Result<u8, Complaint>
             .state("nothing was changed by this command"));
     }
     if !yes {
-        match output.ask("drop the backups of this run? There is no way back after that.") {
-            Some(true) => {}
-            Some(false) => {
-                return Err(
-                    Complaint::new(exit::SITE, "A002", "not asked to go on").state("nothing was changed")
-                );
-            }
-            None => {
-                return Err(Complaint::new(exit::SITE, "A003", "nobody is there to say yes")
-                    .help(
-                        "add --yes; the backups of the run are dropped, and there is no way back after that",
-                    )
-                    .state("nothing was changed"));
-            }
-        }
+        let help = "add --yes; the backups of the run are dropped, and there is no way back after that";
+        confirm("drop the backups of this run? There is no way back after that.", help, output)?;
     }
     let dir = session.dir.clone();
     let bus = views::bus(output, &session.plan, global.verbose);

@@ -2,6 +2,7 @@
 
 mod apply;
 mod carry_out;
+mod confirm;
 mod demo;
 mod detect;
 mod explain;

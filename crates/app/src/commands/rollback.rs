@@ -1,6 +1,7 @@
 //! `rollback`: takes the last run back.
 
 use super::carry_out::carry_out;
+use super::confirm::confirm;
 use super::resume::open_last;
 use crate::cli::Global;
 use crate::complaint::{Complaint, exit};
@@ -45,19 +46,8 @@ pub fn run(global: &Global, yes: bool, losing_writes: bool, output: &Output) -> 
                 .state("nothing was changed"));
         }
     } else if folded.turn.is_none() && folded.ended == Some(Outcome::Upgraded) && !yes && !losing_writes {
-        match output.ask("take this upgrade back?") {
-            Some(true) => {}
-            Some(false) => {
-                return Err(
-                    Complaint::new(exit::SITE, "A002", "not asked to go on").state("nothing was changed")
-                );
-            }
-            None => {
-                return Err(Complaint::new(exit::SITE, "A003", "nobody is there to say yes")
-                    .help("add --yes; what was written since is given up by --losing-writes only")
-                    .state("nothing was changed"));
-            }
-        }
+        let help = "add --yes; what was written since is given up by --losing-writes only";
+        confirm("take this upgrade back?", help, output)?;
     }
     let turned = folded.turn.clone();
     carry_out(&mut session, Vec::new(), false, global.verbose, output, |runner| {
