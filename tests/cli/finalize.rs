@@ -24,7 +24,7 @@ fn finalize_drops_the_backups_and_closes_the_way_back() {
     insta::assert_snapshot!(place.run(&["finalize", "--yes"]).text(), @r#"
     $ switchback finalize --yes
     --- stderr
-    nothing to do: the last run is finalized already
+    nothing to do: the run is finalized already
     --- exit 0
     "#);
     let run = place.run(&["status", "--json"]).json();

@@ -41,9 +41,44 @@ fn rollback_of_a_rolled_back_run_has_nothing_to_do() {
     insta::assert_snapshot!(place.run(&["rollback", "--yes"]).text(), @r#"
     $ switchback rollback --yes
     --- stderr
-    nothing to do: the last run is rolled back already
+    nothing to do: the run is rolled back already
     --- exit 0
     "#);
+}
+
+#[test]
+fn an_older_run_is_meant_by_its_name() {
+    let place = Place::upgraded();
+    assert_eq!(place.run(&["rollback", "--yes"]).exit, Some(0));
+    assert_eq!(place.run(&YES).exit, Some(0));
+    let runs = || {
+        let folder = std::fs::read_dir(place.path().join(".switchback/runs")).unwrap();
+        let mut names: Vec<_> = folder.map(|run| run.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let backups = |run: &str| place.path().join(".switchback/runs").join(run).join("backup").exists();
+    let [old, new] = runs().try_into().unwrap();
+    let standing =
+        |args: &[&str]| place.run(&[&["status", "--json"], args].concat()).json()["standing"].clone();
+    assert_eq!((standing(&[]), standing(&["--run", &old])), ("upgraded".into(), "rolled back".into()));
+    insta::assert_snapshot!(place.run(&["rollback", "--yes", "--run", &old]).text(), @r#"
+    $ switchback rollback --yes --run RUN
+    --- stderr
+    nothing to do: the run is rolled back already
+    --- exit 0
+    "#);
+    assert_eq!(place.run(&["finalize", "--yes", "--run", &old]).exit, Some(0));
+    assert_eq!((backups(&old), backups(&new)), (false, true));
+    for name in ["none", "..", ".", "../runs", ""] {
+        for verb in ["rollback", "finalize", "status", "report"] {
+            let shown = place.run(&[verb, "--run", name]);
+            assert_eq!(shown.exit, Some(2), "{}", shown.text());
+            assert!(shown.stderr.contains("error[R045]: there is no run"), "{}", shown.text());
+        }
+    }
+    assert_eq!(place.run(&["rollback", "--yes", "--run", &new]).exit, Some(0));
+    assert_eq!(standing(&[]), "rolled back");
 }
 
 #[test]

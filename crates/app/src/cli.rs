@@ -161,6 +161,9 @@ pub enum Command {
     /// Takes the last run back: the site is as before
     #[command(after_help = ROLLBACK)]
     Rollback {
+        /// Another run than the newest open one, or the newest if none is open
+        #[arg(long, value_name = "NAME")]
+        run: Option<String>,
         /// Does not ask
         #[arg(long)]
         yes: bool,
@@ -170,18 +173,25 @@ pub enum Command {
     },
     /// Drops what was kept for the way back
     Finalize {
+        /// Another run than the newest open one, or the newest if none is open
+        #[arg(long, value_name = "NAME")]
+        run: Option<String>,
         /// Does not ask
         #[arg(long)]
         yes: bool,
     },
     /// Says where the last run stands; exits with 30 while it is open
-    Status,
+    Status {
+        /// Another run than the newest open one, or the newest if none is open
+        #[arg(long, value_name = "NAME")]
+        run: Option<String>,
+    },
     /// Writes a report of the last run
     Report {
         /// How it is written
         #[arg(long, value_enum, default_value = "text")]
         format: Format,
-        /// Another run than the last one
+        /// Another run than the newest open one, or the newest if none is open
         #[arg(long, value_name = "NAME")]
         run: Option<String>,
     },

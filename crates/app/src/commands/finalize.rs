@@ -1,7 +1,7 @@
 //! `finalize`: drops what was kept for the way back.
 
 use super::confirm::confirm;
-use super::resume::open_last;
+use super::which::open_run;
 use crate::cli::Global;
 use crate::complaint::{Complaint, exit};
 use crate::context::{driver, state_dir, tell};
@@ -11,15 +11,15 @@ use switchback_engine::RunDir;
 use switchback_model::record::Record;
 
 /// Closes the way back for good.
-pub fn run(global: &Global, yes: bool, output: &Output) -> Result<u8, Complaint> {
+pub fn run(global: &Global, name: Option<&str>, yes: bool, output: &Output) -> Result<u8, Complaint> {
     let state = state_dir(global);
-    let Some((mut session, folded)) = open_last(&state)? else {
+    let Some((mut session, folded)) = open_run(&state, name)? else {
         return Err(Complaint::no_run(state.root()));
     };
     if folded.finalized {
         // The process that noted it may have died before everything was gone.
         drop_kept(&session.dir)?;
-        output.say("nothing to do: the last run is finalized already");
+        output.say("nothing to do: the run is finalized already");
         return Ok(exit::DONE);
     }
     if folded.is_open() {

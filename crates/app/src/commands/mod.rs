@@ -20,6 +20,7 @@ mod rollback;
 mod schema;
 mod status;
 mod validate;
+mod which;
 
 use crate::cli::{Cli, Command};
 use crate::complaint::Complaint;
@@ -40,9 +41,11 @@ pub fn run(cli: &Cli, output: &Output) -> Result<u8, Complaint> {
         Command::Resume { accept, if_open, on_interrupt } => {
             resume::run(global, accept.as_deref(), *if_open, *on_interrupt, output)
         }
-        Command::Rollback { yes, losing_writes } => rollback::run(global, *yes, *losing_writes, output),
-        Command::Finalize { yes } => finalize::run(global, *yes, output),
-        Command::Status => status::run(global, output),
+        Command::Rollback { run, yes, losing_writes } => {
+            rollback::run(global, run.as_deref(), *yes, *losing_writes, output)
+        }
+        Command::Finalize { run, yes } => finalize::run(global, run.as_deref(), *yes, output),
+        Command::Status { run } => status::run(global, run.as_deref(), output),
         Command::Report { format, run } => report::run(global, *format, run.as_deref(), output),
         Command::Validate { playbook } => validate::run(playbook, output),
         Command::Lint { playbook } => lint::run(playbook, output),

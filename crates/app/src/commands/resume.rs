@@ -1,24 +1,14 @@
 //! `resume`: takes an open run up where its journal ends.
 
 use super::carry_out::carry_out;
+use super::which::open_run;
 use crate::cli::{Global, OnInterrupt};
 use crate::complaint::{Complaint, exit};
 use crate::context::{driver, state_dir};
 use crate::output::Output;
-use switchback_engine::session::Session;
-use switchback_engine::state_dir::StateDir;
 use switchback_model::plan::Plan;
 use switchback_model::record::Record;
-use switchback_model::run::RunState;
 use switchback_model::suggest::closest;
-
-/// Opens the last run of a state folder, if there is one.
-pub fn open_last(state: &StateDir) -> Result<Option<(Session, RunState)>, Complaint> {
-    let Some((dir, _)) = state.latest()? else { return Ok(None) };
-    let session = Session::open(dir, state, &switchback_steps::registry(), &driver(), false)?;
-    let folded = session.state()?;
-    Ok(Some((session, folded)))
-}
 
 fn unknown_step(name: &str, plan: &Plan) -> Complaint {
     let near = closest(name, plan.steps.iter().map(|step| step.id.as_str()));
@@ -46,7 +36,7 @@ pub fn run(
                 "`switchback status` says how the last one ended; `--state DIR` names another state folder",
             ))
     };
-    let Some((mut session, folded)) = open_last(&state)? else { return nothing() };
+    let Some((mut session, folded)) = open_run(&state, None)? else { return nothing() };
     if !folded.is_open() {
         return nothing();
     }

@@ -1,8 +1,8 @@
-//! `rollback`: takes the last run back.
+//! `rollback`: takes a run back.
 
 use super::carry_out::carry_out;
 use super::confirm::confirm;
-use super::resume::open_last;
+use super::which::open_run;
 use crate::cli::Global;
 use crate::complaint::{Complaint, exit};
 use crate::context::state_dir;
@@ -15,9 +15,15 @@ use switchback_site::Tell;
 use switchback_site::sqlite::Fingerprint;
 
 /// Goes back, after saying what that would lose.
-pub fn run(global: &Global, yes: bool, losing_writes: bool, output: &Output) -> Result<u8, Complaint> {
+pub fn run(
+    global: &Global,
+    name: Option<&str>,
+    yes: bool,
+    losing_writes: bool,
+    output: &Output,
+) -> Result<u8, Complaint> {
     let state = state_dir(global);
-    let Some((mut session, folded)) = open_last(&state)? else {
+    let Some((mut session, folded)) = open_run(&state, name)? else {
         return Err(Complaint::no_run(state.root()));
     };
     if folded.finalized {
@@ -30,7 +36,7 @@ pub fn run(global: &Global, yes: bool, losing_writes: bool, output: &Output) -> 
         .state("nothing was changed"));
     }
     if folded.ended == Some(Outcome::RolledBack) {
-        output.say("nothing to do: the last run is rolled back already");
+        output.say("nothing to do: the run is rolled back already");
         return Ok(exit::DONE);
     }
     let losing = written_since(&session, &folded);

@@ -1,5 +1,6 @@
-//! `status`: where the last run stands.
+//! `status`: where a run stands.
 
+use super::which::find_run;
 use crate::cli::Global;
 use crate::complaint::{Complaint, exit};
 use crate::context::state_dir;
@@ -12,9 +13,9 @@ use switchback_model::record::Turn;
 use switchback_model::run::{RunState, StepState};
 
 /// Prints it; the exit code says the same.
-pub fn run(global: &Global, output: &Output) -> Result<u8, Complaint> {
+pub fn run(global: &Global, name: Option<&str>, output: &Output) -> Result<u8, Complaint> {
     let state = state_dir(global);
-    let Some((dir, entries)) = state.latest()? else {
+    let Some((dir, entries)) = find_run(&state, name)? else {
         if output.json {
             output.value(&json!({ "run": null }));
         } else {
