@@ -9,6 +9,7 @@ fn report_tells_the_run_for_people() {
     duplistatus 0.6 → 0.7: upgraded
     run RUN, plan DIGEST
     begun TIME, 1 life
+    downtime SPAN
     given up: settings of jobs or machines that no longer exist (unresolved-settings, 4 rows)
       - : · no machine of that name
       - attic:Never run · no backup of that job

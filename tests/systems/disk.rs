@@ -104,7 +104,12 @@ fn a_disk_that_somebody_fills_in_the_downtime_leads_back() {
             21 => {
                 ran.expect(
                     21,
-                    &["stuck", "; the application is stopped; ", "No space left", "switchback rollback"],
+                    &[
+                        "stuck",
+                        "; the application is stopped since 20",
+                        "No space left",
+                        "switchback rollback",
+                    ],
                 );
                 small.free();
                 site.run(&["rollback", "--yes"]).expect(0, &["rolled back: as before"]);

@@ -1,6 +1,7 @@
 //! The service around the upgrade: it is stopped and that is proven, and the new one is believed by its answers alone.
 
-use crate::support::{BINARY, Options, Ran, Site};
+use crate::support::{BINARY, Options, Ran, Site, TABLES_CHANGED};
+use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 use switchback_labs::duplistatus::{Fault, LabOptions, LabSize, build};
@@ -138,6 +139,42 @@ fn a_service_of_others_in_the_database_is_named_and_nothing_is_changed() {
     );
     assert_eq!(site.fingerprint(), before);
     assert_eq!(site.running(), "running (old)");
+}
+
+#[test]
+fn an_interrupted_run_says_since_when_the_application_is_stopped() {
+    let (site, child) = Site::waiting_at(TABLES_CHANGED, true);
+    let pid = i32::try_from(child.id()).unwrap();
+    let asked = Command::new("kill").args(["-TERM", &pid.to_string()]).status().unwrap();
+    assert!(asked.success());
+    let ran = Ran::of(&child.wait_with_output().unwrap());
+    let ran = ran.expect(30, &["the run is open; the application is stopped since 20"]);
+    let since = ran.said().split("stopped since ").nth(1).unwrap()[..20].to_owned();
+    site.run(&["status"]).expect(30, &[&format!("the application is stopped since {since}")]);
+    site.run(&["status", "--json"]).expect(30, &[&format!("\"stopped_since\":\"{since}\"")]);
+    site.go_on("0");
+    site.run(&["resume"]).expect(0, &["upgraded"]);
+    site.run(&["status", "--json"]).expect(0, &["\"stopped_since\":null"]);
+    let report = site.run(&["report"]).expect(0, &["downtime "]);
+    assert!(report.said().contains("2 lives"), "{}", report.said());
+}
+
+#[test]
+fn downtime_is_measured_also_where_the_service_was_found_stopped() {
+    let site = Site::new();
+    site.apply().expect(0, &["upgraded"]);
+    let report: Value = serde_json::from_str(&site.run(&["report", "--json"]).out).unwrap();
+    assert!(
+        report["steps"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|step| step["phase"] == "freeze" && step["state"] == "found")
+    );
+    assert!(report["downtime_ms"].is_u64(), "{}", report["downtime_ms"]);
+    site.run(&["rollback", "--yes"]).expect(0, &["rolled back"]);
+    let report: Value = serde_json::from_str(&site.run(&["report", "--json"]).out).unwrap();
+    assert!(report["downtime_ms"].is_u64(), "{}", report["downtime_ms"]);
 }
 
 fn holds(database: &Path, pid: u32) -> bool {

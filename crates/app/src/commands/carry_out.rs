@@ -4,12 +4,13 @@
 use crate::complaint::{Complaint, exit};
 use crate::output::Output;
 use crate::views;
+use crate::views::downtime::stopped_since;
 use std::collections::BTreeSet;
+use switchback_engine::Journal;
 use switchback_engine::runner::{RunError, Runner};
 use switchback_engine::session::Session;
-use switchback_model::phase::Phase;
-use switchback_model::plan::{Plan, PlannedStep, Reversal};
-use switchback_model::record::Outcome;
+use switchback_model::plan::{Plan, Reversal};
+use switchback_model::record::{Entry, Outcome};
 use switchback_model::run::{RunState, StepState};
 
 /// Moves a run to its end in this life. `first` appends the records that the operator's command stands for.
@@ -28,18 +29,22 @@ pub fn carry_out(
     first(&mut runner)?;
     let ended = runner.run();
     let state = runner.state().clone();
+    drop(runner);
+    // A journal that cannot be read is what the error is about; then nobody can tell since when.
+    let entries = Journal::read(&session.dir.journal()).unwrap_or_default();
+    let stopped = stopped(&plan, &state, &entries);
     match ended {
-        Ok(outcome) => Ok(say_outcome(outcome, &plan, &state, output)),
+        Ok(outcome) => Ok(say_outcome(outcome, &plan, &state, &stopped, output)),
         Err(RunError::Interrupted) => {
-            output.say(&interrupted(&plan, &state));
+            output.say(&interrupted(&stopped));
             Ok(exit::INTERRUPTED)
         }
         Err(error @ RunError::Mark(_)) => Err(Complaint::from(error).state("nothing was changed")),
-        Err(error) => Err(Complaint::from(error).state(interrupted(&plan, &state))),
+        Err(error) => Err(Complaint::from(error).state(interrupted(&stopped))),
     }
 }
 
-fn say_outcome(outcome: Outcome, plan: &Plan, state: &RunState, output: &Output) -> u8 {
+fn say_outcome(outcome: Outcome, plan: &Plan, state: &RunState, stopped: &str, output: &Output) -> u8 {
     let failed =
         state.failure().and_then(|(step, _)| plan.steps.get(step)).map_or("", |step| step.id.as_str());
     let (code, text) = match outcome {
@@ -56,8 +61,7 @@ fn say_outcome(outcome: Outcome, plan: &Plan, state: &RunState, output: &Output)
         Outcome::Stuck => (
             exit::STUCK,
             format!(
-                "stuck: the way back stops at `{failed}`, and what was undone before it stays undone{}; mend what it says, then `switchback rollback`",
-                stopped(plan, state)
+                "stuck: the way back stops at `{failed}`, and what was undone before it stays undone{stopped}; mend what it says, then `switchback rollback`"
             ),
         ),
         Outcome::Held => (
@@ -94,17 +98,14 @@ fn as_before(plan: &Plan, state: &RunState) -> String {
 }
 
 /// Says what is true while a run is open.
-fn interrupted(plan: &Plan, state: &RunState) -> String {
-    let down = if state.committed.is_none() { stopped(plan, state) } else { "" };
-    format!("the run is open{down}: `switchback resume` goes on, `switchback rollback` goes back")
+fn interrupted(stopped: &str) -> String {
+    format!("the run is open{stopped}: `switchback resume` goes on, `switchback rollback` goes back")
 }
 
-/// Says that the services which the run stopped have not been started again.
-fn stopped(plan: &Plan, state: &RunState) -> &'static str {
-    let stands = |(planned, step): (&PlannedStep, &StepState)| {
-        planned.phase == Phase::Freeze && step.before().is_some()
-    };
-    if plan.steps.iter().zip(&state.steps).any(stands) { "; the application is stopped" } else { "" }
+/// Says that the services which the run stopped have not been started again, and since when.
+fn stopped(plan: &Plan, state: &RunState, entries: &[Entry]) -> String {
+    let since = stopped_since(plan, state, entries);
+    since.map_or_else(String::new, |since| format!("; the application is stopped since {since}"))
 }
 
 /// Names that a person has to accept: losses with rows, risks, and steps without a way back.

@@ -5,6 +5,7 @@ use crate::cli::Global;
 use crate::complaint::{Complaint, exit};
 use crate::context::state_dir;
 use crate::output::Output;
+use crate::views::downtime::stopped_since;
 use crate::views::line::trouble_lines;
 use crate::views::report::standing;
 use serde_json::json;
@@ -40,11 +41,12 @@ pub fn run(global: &Global, name: Option<&str>, output: &Output) -> Result<u8, C
         Some(_) => steps.rfind(|(_, step)| step.before().is_some()),
         None => steps.find(|(_, step)| !step.is_done() && **step != StepState::Undone),
     };
+    let stopped_since = stopped_since(&plan, &folded, &entries).filter(|_| folded.is_open());
     if output.json {
         output.value(&json!({
             "run": folded.run, "standing": standing, "open": folded.is_open(), "done": done, "steps": plan.steps.len(),
             "at": at.map(|(planned, _)| planned.id.clone()), "committed": folded.committed.is_some(),
-            "directory": dir.root(), "exit": code, "from": plan.installed, "to": plan.wanted,
+            "directory": dir.root(), "exit": code, "stopped_since": stopped_since, "from": plan.installed, "to": plan.wanted,
         }));
         return Ok(code);
     }
@@ -63,6 +65,9 @@ pub fn run(global: &Global, name: Option<&str>, output: &Output) -> Result<u8, C
         output.say(&format!("at `{}` ({}): {}", planned.id, step.word(), planned.says));
         if let StepState::Failed(_, trouble) | StepState::Stuck(_, trouble) = step {
             trouble_lines(trouble).iter().for_each(|line| output.say(line));
+        }
+        if let Some(since) = stopped_since {
+            output.say(&format!("the application is stopped since {since}"));
         }
         output.say(&match (standing, folded.turn.is_some()) {
             ("held", _) => format!(

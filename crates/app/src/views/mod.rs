@@ -1,5 +1,6 @@
 //! The views: one stream of records, shown in several ways.
 
+pub mod downtime;
 mod json;
 pub mod line;
 pub mod plan;

@@ -1,8 +1,8 @@
 //! The report of a run: a fold over its journal, for people and for machines.
 
+use super::downtime::downtime_ms;
 use super::line::trouble_lines;
 use serde_json::{Value, json};
-use switchback_model::phase::Phase;
 use switchback_model::plan::Plan;
 use switchback_model::record::{Entry, Outcome, Record, Trouble};
 use switchback_model::run::{RunState, StepState};
@@ -44,30 +44,9 @@ impl Report<'_> {
             .sum()
     }
 
-    /// Milliseconds from the first step that kept writers out until they were let in again, on the way up or on the way
-    /// back, by the wall clock: the pauses between lives are part of it. `None` if writers were never out.
-    pub fn downtime_ms(&self) -> Option<u64> {
-        let phase_of = |record: &Record| {
-            switchback_model::run::step_of(record)
-                .and_then(|step| self.plan.steps.get(step))
-                .map(|step| step.phase)
-        };
-        let began = self.entries.iter().find(|entry| {
-            matches!(entry.record, Record::StepStarted { .. })
-                && phase_of(&entry.record) == Some(Phase::Freeze)
-        })?;
-        let let_in = |entry: &&Entry| {
-            matches!(entry.record, Record::StepFinished { .. } | Record::StepFound { .. })
-                && phase_of(&entry.record) == Some(Phase::Thaw)
-        };
-        let put_back = |entry: &&Entry| {
-            matches!(entry.record, Record::StepUndone { .. })
-                && phase_of(&entry.record) == Some(Phase::Freeze)
-        };
-        let ended =
-            self.entries.iter().rev().find(let_in).or_else(|| self.entries.iter().rev().find(put_back))?;
-        let at = |entry: &Entry| entry.at.parse::<jiff::Timestamp>().ok();
-        u64::try_from(at(ended)?.as_millisecond() - at(began)?.as_millisecond()).ok()
+    /// How long writers were out, as [`downtime_ms`] counts it.
+    fn downtime_ms(&self) -> Option<u64> {
+        downtime_ms(self.plan, self.entries)
     }
 
     /// For machines.
