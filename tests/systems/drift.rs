@@ -1,6 +1,6 @@
 //! What was reviewed is what runs: a plan that was edited, or whose site is another one now, is refused with a diff.
 
-use crate::support::{ACCEPTED, Site};
+use crate::support::{ACCEPTED, STILL_RUNNING, Site};
 use switchback_model::plan::Plan;
 
 fn planned() -> Site {
@@ -81,6 +81,37 @@ fn rows_added_since_the_plan_are_shown_and_it_goes_on() {
         site.open().query_row("SELECT count(*) FROM servers", [], |row| row.get::<_, i64>(0)).unwrap(),
         6
     );
+}
+
+#[test]
+fn a_run_that_stopped_before_its_freeze_is_not_taken_up_on_another_site() {
+    let (site, before) = Site::killed_at(STILL_RUNNING);
+    site.sql("DROP INDEX idx_backups_date; CREATE INDEX idx_backups_date ON backups (date)");
+    let changed = site.fingerprint();
+    assert_ne!(changed, before);
+    site.run(&["resume"]).expect(
+        11,
+        &[
+            "A012",
+            "shape of db",
+            "- index idx_backups_date",
+            "+ index idx_backups_date",
+            "help: `switchback rollback` closes this run",
+            "nothing was changed by this command; the run is open, and nothing is stopped",
+        ],
+    );
+    site.run(&["status"]).expect(30, &["open"]);
+    assert_eq!(site.fingerprint(), changed);
+    site.run(&["rollback"]).expect(0, &["rolled back: as before"]);
+    assert_eq!(site.fingerprint(), changed);
+    site.run(&["plan"]).expect(0, &[]);
+}
+
+#[test]
+fn a_run_that_stopped_before_its_freeze_goes_on_over_more_rows() {
+    let (site, _) = Site::killed_at(STILL_RUNNING);
+    site.sql("INSERT INTO machines (id, name) VALUES ('new-1', 'new')");
+    site.run(&["resume"]).expect(0, &["upgraded"]);
 }
 
 #[test]

@@ -6,9 +6,15 @@ use crate::cli::{Global, OnInterrupt};
 use crate::complaint::{Complaint, exit};
 use crate::context::{driver, state_dir};
 use crate::output::Output;
+use switchback_engine::error::chain;
+use switchback_engine::facts::drift_before_freeze;
+use switchback_engine::planner::Refusal;
+use switchback_engine::session::Session;
 use switchback_model::plan::Plan;
 use switchback_model::record::Record;
+use switchback_model::run::RunState;
 use switchback_model::suggest::closest;
+use switchback_site::Tell;
 
 fn unknown_step(name: &str, plan: &Plan) -> Complaint {
     let near = closest(name, plan.steps.iter().map(|step| step.id.as_str()));
@@ -16,6 +22,26 @@ fn unknown_step(name: &str, plan: &Plan) -> Complaint {
         Some(near) => format!("did you mean `{near}`?"),
         None => "`switchback report` names every step".to_owned(),
     })
+}
+
+/// A run that was stopped before its freeze left the application running: the site must still be the one of the plan.
+fn refuse_drift(session: &Session, folded: &RunState) -> Result<(), Complaint> {
+    let (plan, site) = (&session.plan, &session.site);
+    let drift = drift_before_freeze(plan, folded, site, &Tell::quiet()).map_err(|error| {
+        Complaint::new(exit::SITE, "A014", format!("cannot look at the site again: {}", chain(&error)))
+            .help("mend what stands in the way, then `switchback resume` or `switchback rollback`")
+            .state("nothing was changed by this command; the run is open, and nothing is stopped")
+    })?;
+    if drift.is_empty() {
+        return Ok(());
+    }
+    let refusal = Refusal {
+        details: drift,
+        ..Refusal::new("A012", "the site is not the one that the plan was made for")
+            .help("`switchback rollback` closes this run; then make a new plan and read it")
+    };
+    Err(Complaint::of(exit::SITE, vec![refusal])
+        .state("nothing was changed by this command; the run is open, and nothing is stopped"))
 }
 
 /// Goes on. Everything that it needs is in the run directory: the site file may be gone.
@@ -40,6 +66,7 @@ pub fn run(
     if !folded.is_open() {
         return nothing();
     }
+    refuse_drift(&session, &folded)?;
     let by = driver().name();
     let held = folded.held.clone();
     let accepted = match accept {
