@@ -119,9 +119,31 @@ impl RunDir {
     }
 }
 
-/// Makes a folder that only its owner can read; an existing one is left as it is.
+/// Makes a folder that only its owner can read, and every folder above it that is missing; an existing one is left as it
+/// is. After `Ok` the names of those that were made survive a power cut.
 pub fn make_private(folder: &Path) -> io::Result<()> {
+    // The outermost first: a name is synced in its parent before anything is put below it.
+    for missing in missing(folder).into_iter().rev() {
+        match DirBuilder::new().mode(0o700).create(missing) {
+            // Somebody else made it meanwhile. Whether its name is synced nobody knows, so it is synced as well.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && missing.is_dir() => {}
+            made => made?,
+        }
+        sync_folder(parent_of(missing))?;
+    }
+    // Also says what is wrong with a path that is there and is no folder.
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// The folder and those above it that are not there, the innermost first.
+fn missing(folder: &Path) -> Vec<&Path> {
+    let there = |path: &Path| path == Path::new("") || path.symlink_metadata().is_ok();
+    folder.ancestors().take_while(|path| !there(path)).collect()
+}
+
+/// The parent of a bare name is the empty path, which stands for the folder that we are in.
+fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
 }
 
 /// Writes a file of ours whole: beside, synced, renamed. After `Ok` it survives a power cut.
@@ -132,11 +154,42 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&beside, path)?;
-    // The parent of a bare name is the empty path, which stands for the folder that we are in.
-    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-    sync_folder(folder)
+    sync_folder(parent_of(path))
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn every_folder_that_is_missing_is_made_for_its_owner_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let inner = root.path().join("a/b/c");
+        assert_eq!(missing(&inner), [inner.as_path(), &root.path().join("a/b"), &root.path().join("a")]);
+        make_private(&inner).unwrap();
+        assert!(missing(&inner).is_empty());
+        for made in ["a", "a/b", "a/b/c"] {
+            let mode = root.path().join(made).metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o700, "{made}");
+        }
+        make_private(&inner).unwrap();
+        assert_eq!(missing(Path::new("not-here")), [Path::new("not-here")]);
+        assert_eq!(parent_of(Path::new("not-here")), Path::new("."));
+    }
+
+    #[test]
+    fn an_existing_folder_is_left_as_it_is_and_a_file_in_its_place_is_an_error() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(root.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        make_private(root.path()).unwrap();
+        assert_eq!(root.path().metadata().unwrap().permissions().mode() & 0o777, 0o755);
+        std::fs::write(root.path().join("file"), "").unwrap();
+        assert!(make_private(&root.path().join("file")).is_err());
+        assert!(make_private(&root.path().join("file/below")).is_err());
+    }
 }
