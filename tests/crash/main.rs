@@ -23,3 +23,4 @@ mod recuts;
 mod script;
 mod signals;
 mod slow_stop;
+mod unswept;

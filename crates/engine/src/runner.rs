@@ -303,17 +303,30 @@ impl<'a> Runner<'a> {
     }
 
     fn pass_commit(&self) -> Result<Record, StepError> {
-        match self.fingerprints() {
+        match self.proven_stores() {
             Ok(stores) => Ok(Record::CommitPassed { stores }),
             Err(error) => {
                 // The first step past the commit point carries the failure; its own work was not begun.
                 let step = self.state.steps.iter().position(|step| *step == StepState::Waiting);
-                match (step, StepError::from(error)) {
-                    (Some(step), StepError::Failed(trouble)) => Ok(Record::StepFailed { step, trouble }),
+                match (step, error) {
+                    (Some(step), StepError::Failed(trouble) | StepError::Conflict(trouble)) => {
+                        Ok(Record::StepFailed { step, trouble })
+                    }
                     (_, error) => Err(error),
                 }
             }
         }
+    }
+
+    /// The fingerprints of the stores, once every finished step has vouched for them: what was proven is what is let in.
+    fn proven_stores(&self) -> Result<BTreeMap<String, Value>, StepError> {
+        let stores = self.fingerprints()?;
+        for (step, state) in self.steps.iter().zip(&self.state.steps) {
+            if let StepState::Finished(before) = state {
+                step.vouch(before, &stores)?;
+            }
+        }
+        Ok(stores)
     }
 
     fn fingerprints(&self) -> Result<BTreeMap<String, Value>, switchback_site::SiteError> {

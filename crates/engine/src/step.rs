@@ -5,6 +5,7 @@ use crate::overlay::Overlay;
 use crate::run_dir::RunDir;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use switchback_model::phase::Phase;
 use switchback_model::plan::{Reversal, Touch};
@@ -110,6 +111,11 @@ pub trait Step: Serialize + DeserializeOwned + Debug + Send + Sync + 'static {
     fn apply(&self, site: &Site, before: &Self::Before, work: &Work<'_>) -> Result<Value, StepError>;
     /// Takes the effect back, from all or from a half, and reads that back.
     fn undo(&self, site: &Site, before: &Self::Before, work: &Work<'_>) -> Result<(), StepError>;
+    /// Looks at the fingerprints of the commit point, by target, once the step is finished: a store that is not as the step
+    /// left it was written by somebody else, perhaps while nobody had the run. Most steps have nothing to say.
+    fn vouch(&self, _before: &Self::Before, _stores: &BTreeMap<String, Value>) -> Result<(), StepError> {
+        Ok(())
+    }
     /// Says what a person has to know or do around this step; shown in the plan.
     fn by_hand(&self, _site: &Site) -> Option<String> {
         None
@@ -134,6 +140,7 @@ pub trait AnyStep: Debug + Send + Sync {
     fn prepare(&self, site: &Site, work: &Work<'_>) -> Result<Value, StepError>;
     fn apply(&self, site: &Site, before: &Value, work: &Work<'_>) -> Result<Value, StepError>;
     fn undo(&self, site: &Site, before: &Value, work: &Work<'_>) -> Result<(), StepError>;
+    fn vouch(&self, before: &Value, stores: &BTreeMap<String, Value>) -> Result<(), StepError>;
     fn by_hand(&self, site: &Site) -> Option<String>;
     fn not_rehearsed(&self, site: &Site) -> Option<String>;
 }
@@ -171,6 +178,9 @@ impl<S: Step> AnyStep for S {
     }
     fn undo(&self, site: &Site, before: &Value, work: &Work<'_>) -> Result<(), StepError> {
         Step::undo(self, site, &typed::<S>(before)?, work)
+    }
+    fn vouch(&self, before: &Value, stores: &BTreeMap<String, Value>) -> Result<(), StepError> {
+        Step::vouch(self, &typed::<S>(before)?, stores)
     }
     fn by_hand(&self, site: &Site) -> Option<String> {
         Step::by_hand(self, site)

@@ -4,6 +4,7 @@
 use crate::database::{Manifest, foreign, guard, journal_mode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use switchback_engine::{Condition, Overlay, Preview, Step, StepError, Work};
 use switchback_model::plan::{Access, Reversal, Touch};
 use switchback_site::sqlite::{Fingerprint, JournalMode, OpenError, ledger, take};
@@ -101,6 +102,19 @@ impl Step for Sweep {
             site.set_journal_mode(&self.target, mode, work.tell)?;
         }
         Ok(json!({}))
+    }
+
+    /// From the sweep on nobody counts commits, and a life that died here left the database to whoever came along.
+    fn vouch(&self, before: &Fingerprint, stores: &BTreeMap<String, Value>) -> Result<(), StepError> {
+        let Some(now) = stores.get(&self.target) else { return Ok(()) };
+        let mut now = Fingerprint::deserialize(now)
+            .map_err(|e| StepError::failed(format!("read the fingerprint of {}: {e}", self.target)))?;
+        now.pragmas.remove("journal_mode");
+        if now == *before {
+            return Ok(());
+        }
+        Err(foreign(&self.target, "its content is not what was proven".into())
+            .details(before.differences(&now)))
     }
 
     /// Nothing to take back but the count of commits: from here on the ledger cannot tell ours from others'.
