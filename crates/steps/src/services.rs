@@ -114,10 +114,10 @@ impl<'a> Known<'a> {
         self.stores.iter().filter(is_database)
     }
 
-    /// Whoever has a store open, a line each.
+    /// Whoever has a database of its stores open, a line each. A file says nothing: it is read and closed again.
     pub fn in_the_stores(&self) -> Result<Vec<String>, StepError> {
         let mut lines = Vec::new();
-        for store in self.stores {
+        for store in self.databases() {
             let path = self.site.database(store)?.real_path()?;
             for holder in holders(&path).others().seen {
                 lines.push(format!("process {} has {store} open: {}", holder.pid, holder.command));
@@ -133,11 +133,11 @@ impl<'a> Known<'a> {
             return Ok(None);
         }
         let mut hidden = 0;
-        for store in self.stores {
+        for store in self.databases() {
             hidden = hidden.max(holders(&self.site.database(store)?.real_path()?).hidden);
         }
-        Ok(match (self.stores.is_empty(), hidden) {
-            (true, _) => Some("it has neither a probe nor a store to look at".to_owned()),
+        Ok(match (self.databases().next().is_none(), hidden) {
+            (true, _) => Some("it has neither a probe nor a database to look at".to_owned()),
             (false, 0) => None,
             (false, hidden) => {
                 let processes = if hidden == 1 { "process" } else { "processes" };
@@ -274,12 +274,13 @@ mod tests {
         let path = |name: &str| folder.path().join(name);
         let service = TargetDef::Service {
             spec: json!("none"),
-            stores: Vec::new(),
+            stores: vec!["config".to_owned()],
             entrance: true,
             old: None,
             new: None,
         };
-        let targets = BTreeMap::from([("app".to_owned(), service)]);
+        let config = TargetDef::File { path: path("app.conf").display().to_string() };
+        let targets = BTreeMap::from([("app".to_owned(), service), ("config".to_owned(), config)]);
         let dirs = SiteDirs {
             services: path("services"),
             logs: path("logs"),
@@ -289,6 +290,11 @@ mod tests {
         let site = Site::open(&targets, dirs).unwrap();
         let known = Known::of(&site, "app").unwrap();
         assert!(known.is_by_hand());
+        assert_eq!(
+            known.in_the_stores().unwrap(),
+            Vec::<String>::new(),
+            "a file has no holders worth a word"
+        );
         assert!(!known.is_stopped(&Tell::quiet()).unwrap(), "nothing shows that it is");
         let waited = known.wait_for_person("stop it", 1, &Tell::quiet(), || known.is_stopped(&Tell::quiet()));
         let Err(StepError::Failed(trouble)) = waited else { panic!("{waited:?}") };
@@ -296,7 +302,7 @@ mod tests {
             trouble.headline(),
             "cannot wait any longer for somebody to stop it: nothing shows that it was done"
         );
-        assert_eq!(trouble.details, ["it has neither a probe nor a store to look at"]);
+        assert_eq!(trouble.details, ["it has neither a probe nor a database to look at"]);
         known.wait_for_person("stop it", 0, &Tell::quiet(), || Ok(true)).unwrap();
     }
 }
