@@ -1,19 +1,195 @@
 //! Connections to a real server of our own.
 #![allow(clippy::unwrap_used)]
 
-use switchback_labs::cluster::{Cluster, Durability};
-use switchback_site::postgres::{Access, Database};
+mod postgres_common;
+
+use postgres_common::pooler::{self, Order};
+use postgres_common::{reader, server, value, writer};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use switchback_site::postgres::{Database, OpenError, Rights, said, watched};
+use switchback_site::{Faults, Tell};
 
 #[test]
 fn a_read_only_session_cannot_write_and_sees_no_unqualified_name() {
-    let folder = tempfile::tempdir().unwrap();
-    let cluster = Cluster::start(&folder.path().join("cluster"), Durability::None).unwrap();
-    cluster.create("app").unwrap();
-    cluster.connect("app").unwrap().batch_execute("CREATE TABLE public.t (a int)").unwrap();
-    let database = Database::parse(&cluster.url("app")).unwrap();
-
-    let mut reader = database.connect("test", Access::ReadOnly).unwrap();
+    let server = server();
+    let database = server.database("CREATE TABLE public.t (a int)");
+    let mut reader = reader(&database);
     assert!(reader.execute("INSERT INTO public.t VALUES (1)", &[]).is_err());
     assert!(reader.query("SELECT * FROM t", &[]).is_err());
     assert_eq!(reader.query("SELECT * FROM public.t", &[]).unwrap().len(), 0);
+}
+
+#[test]
+fn no_limit_of_the_role_ends_a_session_of_ours() {
+    let server = server();
+    let database = server.database(
+        "CREATE ROLE hasty LOGIN; ALTER ROLE hasty SET statement_timeout = '10ms'; ALTER ROLE hasty SET datestyle = 'German'; \
+         ALTER ROLE hasty SET search_path = public; ALTER ROLE hasty SET idle_in_transaction_session_timeout = '10ms'",
+    );
+    let mut client = writer(&server.as_user(&database, "hasty"));
+    client.batch_execute("SELECT pg_sleep(0.05)").unwrap();
+    assert_eq!(value(&mut client, "current_setting('search_path')"), "\"\"");
+    assert_eq!(value(&mut client, "date '2024-12-31'"), "2024-12-31");
+    // The server looks by itself whether we are still there.
+    assert_eq!(value(&mut client, "current_setting('client_connection_check_interval')"), "2s");
+}
+
+#[test]
+fn a_stop_cancels_the_statement_on_the_server_and_waits_for_its_end() {
+    let server = server();
+    let database = server.database("");
+    let mut client = writer(&database);
+    let stop = Arc::new(AtomicBool::new(false));
+    let tell = Tell::new(Arc::new(|_| ()), stop.clone(), Arc::new(Faults::none()));
+    let clock = Instant::now();
+    let result = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(100));
+            stop.store(true, Ordering::Relaxed);
+        });
+        watched(&mut client, &tell, |client| client.batch_execute("SELECT pg_sleep(30)"))
+    });
+    assert!(said(&result.unwrap_err()).contains("canceling statement"));
+    assert!(clock.elapsed() < Duration::from_secs(10));
+    // Without a stop nothing is waited for.
+    let clock = Instant::now();
+    for _ in 0..20 {
+        watched(&mut client, &Tell::quiet(), |client| client.batch_execute("")).unwrap();
+    }
+    assert!(clock.elapsed() < Duration::from_millis(900), "{:?}", clock.elapsed());
+}
+
+#[test]
+fn a_connection_is_encrypted_and_verified_as_the_mode_says_and_never_less() {
+    let server = server();
+    let database = server.database("");
+    let dbname = database.address().dbname.clone();
+    let tls = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/postgres_common/tls");
+    let at = |host: &str, more: &str| {
+        let port = server.cluster.port();
+        Database::parse(&format!("host={host} port={port} user=postgres dbname='{dbname}' {more}")).unwrap()
+    };
+    let refused = |host: &str, more: &str| match at(host, more)
+        .connect("test", switchback_site::postgres::Access::ReadOnly)
+    {
+        Err(error @ OpenError::Connect { .. }) => error.to_string(),
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("{host} {more} got through"),
+    };
+    let encrypted = |database: &Database| {
+        value(&mut reader(database), "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+    };
+    assert!(refused("localhost", "sslmode=require").contains("does not support TLS"));
+    assert_eq!(encrypted(&at("localhost", "sslmode=prefer")), "false");
+
+    let mut client = writer(&database);
+    for name in ["server.key", "server.crt"] {
+        let path = server.cluster.folder().join(name).display().to_string();
+        let pem = std::fs::read_to_string(tls.join(name)).unwrap();
+        // The server must own its key and be alone in reading it.
+        client
+            .batch_execute(&format!(
+                "COPY (SELECT regexp_split_to_table('{pem}', '\\n')) TO PROGRAM 'umask 077; cat > {path}'"
+            ))
+            .unwrap();
+    }
+    let folder = server.cluster.folder().display().to_string();
+    client.batch_execute(&format!("ALTER SYSTEM SET ssl_key_file = '{folder}/server.key'")).unwrap();
+    client.batch_execute(&format!("ALTER SYSTEM SET ssl_cert_file = '{folder}/server.crt'")).unwrap();
+    client.batch_execute("ALTER SYSTEM SET ssl = on").unwrap();
+    client.batch_execute("SELECT pg_reload_conf()").unwrap();
+    let clock = Instant::now();
+    while encrypted(&at("localhost", "sslmode=prefer")) != "true" {
+        assert!(clock.elapsed() < Duration::from_secs(20));
+    }
+    let root = format!("sslrootcert={}", tls.join("ca.crt").display());
+    assert_eq!(encrypted(&at("127.0.0.1", "sslmode=require")), "true");
+    assert_eq!(encrypted(&at("127.0.0.1", &format!("sslmode=verify-ca {root}"))), "true");
+    assert_eq!(encrypted(&at("localhost", &format!("sslmode=verify-full {root}"))), "true");
+    // The certificate is for localhost.
+    assert!(refused("127.0.0.1", &format!("sslmode=verify-full {root}")).contains("not valid for name"));
+    // Nobody whom this machine trusts has signed it.
+    let stranger = format!("sslrootcert={}", tls.join("server.crt").display());
+    assert!(refused("localhost", &format!("sslmode=verify-ca {stranger}")).contains("certificate"));
+
+    // Work over TLS is cancelled over TLS.
+    let stop = Arc::new(AtomicBool::new(true));
+    let tell = Tell::new(Arc::new(|_| ()), stop, Arc::new(Faults::none()));
+    let mut client = writer(&at("localhost", &format!("sslmode=verify-full {root}")));
+    let clock = Instant::now();
+    assert!(watched(&mut client, &tell, |client| client.batch_execute("SELECT pg_sleep(30)")).is_err());
+    assert!(clock.elapsed() < Duration::from_secs(10));
+    // Other tests of this server may look whether it is encrypted.
+    writer(&database).batch_execute("ALTER SYSTEM SET ssl = off").unwrap();
+    writer(&database).batch_execute("SELECT pg_reload_conf()").unwrap();
+}
+
+#[test]
+fn a_pooler_that_hands_sessions_over_is_refused_and_one_that_does_not_is_no_obstacle() {
+    let server = server();
+    for (order, fine) in [(Order::First, false), (Order::Round, false), (Order::Own, true)] {
+        let port = pooler::start(server.cluster.port(), "postgres", order);
+        let url = format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable");
+        let database = Database::parse(&url).unwrap();
+        match database.connect("test", switchback_site::postgres::Access::ReadOnly) {
+            Err(OpenError::Pooled { place }) => assert!(!fine && place.contains(&port.to_string())),
+            Err(other) => panic!("{other}"),
+            Ok(mut client) => assert!(fine && client.query("SELECT 1", &[]).is_ok()),
+        }
+    }
+}
+
+#[test]
+fn a_session_set_up_through_a_pooler_leaves_the_others_alone() {
+    let server = server();
+    let port = pooler::start(server.cluster.port(), "postgres", Order::First);
+    let database =
+        Database::parse(&format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable")).unwrap();
+    assert!(database.connect("test", switchback_site::postgres::Access::ReadOnly).is_err());
+    // The pool's sessions have the settings they had.
+    let mut other = postgres::Client::connect(
+        &format!("postgres://postgres@127.0.0.1:{port}/postgres?sslmode=disable"),
+        postgres::NoTls,
+    )
+    .unwrap();
+    let path: String = other.query_one("SELECT current_setting('search_path')", &[]).unwrap().get(0);
+    assert_eq!(path, "\"$user\", public");
+}
+
+#[test]
+fn an_unreachable_server_is_named_without_its_password() {
+    let mut address = server().named("nope").address().clone();
+    address.dbname = "no such".to_owned();
+    let error =
+        Database::at(address).connect("test", switchback_site::postgres::Access::ReadOnly).err().unwrap();
+    let text = error.to_string();
+    assert!(
+        text.starts_with("connect to 127.0.0.1:") && text.contains("\"no such\" does not exist"),
+        "{text}"
+    );
+}
+
+#[test]
+fn rights_of_a_plain_user_on_a_managed_server_are_seen() {
+    let server = server();
+    let database = server.database(
+        "CREATE ROLE plain LOGIN; CREATE SCHEMA mine AUTHORIZATION plain; CREATE TABLE mine.theirs (); \
+         CREATE SCHEMA \"O'Brien \"\"lab\"\"\"",
+    );
+    let schemas = ["mine".to_owned(), "O'Brien \"lab\"".to_owned(), "absent".to_owned()];
+    let rights = Rights::of(&mut reader(&server.as_user(&database, "plain")), &schemas).unwrap();
+    assert_eq!(
+        (rights.user.as_str(), rights.superuser, rights.createdb, rights.create),
+        ("plain", false, false, false)
+    );
+    assert!(!rights.owns_database && !rights.signal && !rights.sees_all_rows && !rights.standby);
+    let mine = rights.schemas["mine"];
+    assert!(mine.exists && mine.owns && mine.create && mine.of_others == 1, "{mine:?}");
+    let lab = rights.schemas["O'Brien \"lab\""];
+    assert!(lab.exists && !lab.owns && !lab.usage);
+    assert!(!rights.schemas["absent"].exists);
+    let rights = Rights::of(&mut reader(&database), &[]).unwrap();
+    assert!(rights.superuser && rights.createdb && rights.create && rights.signal && rights.server >= 13);
 }

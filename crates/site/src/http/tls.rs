@@ -30,7 +30,7 @@ pub(super) fn config() -> Result<TlsConfig, String> {
         .build())
 }
 
-fn bundles() -> Vec<PathBuf> {
+pub(crate) fn bundles() -> Vec<PathBuf> {
     match std::env::var_os("SSL_CERT_FILE") {
         Some(path) => vec![path.into()],
         None => BUNDLES.iter().map(PathBuf::from).collect(),

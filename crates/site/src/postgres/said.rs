@@ -1,0 +1,27 @@
+//! What a server says, in one line for people.
+
+use std::error::Error;
+
+/// Returns the server's message with its detail and hint, or what went wrong on the way to it.
+pub fn said(error: &postgres::Error) -> String {
+    let Some(answer) = error.as_db_error() else {
+        // The driver's own words name the stage; the cause beneath says what happened.
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(inner) = cause {
+            text = format!("{text}: {inner}");
+            cause = inner.source();
+        }
+        return text;
+    };
+    let mut text = answer.message().to_owned();
+    for more in [answer.detail(), answer.hint()].into_iter().flatten() {
+        text = format!("{text}; {}", more.trim_end_matches('.'));
+    }
+    text.replace('\n', " ")
+}
+
+/// Returns the five letters by which the server names an error.
+pub fn code(error: &postgres::Error) -> &str {
+    error.code().map_or("", postgres::error::SqlState::code)
+}
