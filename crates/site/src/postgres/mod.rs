@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod connect;
+pub mod copy_stream;
 pub mod names;
 mod passfile;
 mod pooler;
@@ -11,6 +12,7 @@ mod trust;
 
 pub use address::{Address, AddressError, Protection, Surroundings};
 pub use connect::{Access, Database, OpenError, watched};
+pub use copy_stream::{CopyError, CopyReader, CopyRow, digest_query};
 pub use names::{NameError, literal, qualified, quote};
 pub use postgres::Client;
 pub use rights::{Rights, SchemaRights};
