@@ -9,6 +9,7 @@ pub mod disk;
 pub mod file;
 pub mod http;
 pub mod jq_child;
+pub mod ledger_row;
 pub mod lock;
 pub mod marker;
 pub mod postgres;

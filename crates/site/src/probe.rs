@@ -13,7 +13,7 @@ use switchback_model::digest::{Digest, RowHasher};
 use switchback_model::probe::{Ask, Probe, Store, Verdict};
 
 /// How many rows of an answer are kept for people; the count is always of all.
-const SHOWN: usize = 1000;
+pub(crate) const SHOWN: usize = 1000;
 /// How long one command or one HTTP request may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Virtual-machine instructions between two looks at the stop flag: about a millisecond.

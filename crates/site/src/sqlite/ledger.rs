@@ -2,8 +2,8 @@
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
-use serde::{Deserialize, Serialize};
 
+pub use crate::ledger_row::{LedgerRow, Swept};
 use crate::tell::{Failure, Halt, Tell};
 
 /// The name of our table.
@@ -43,32 +43,6 @@ impl Failure for LedgerError {
             _ => None,
         }
     }
-}
-
-/// One row: a step of a run whose effect is in this database.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LedgerRow {
-    /// The run.
-    pub run: String,
-    /// The step of it.
-    pub step: String,
-    /// When the step started, as the journal has it.
-    pub at: String,
-    /// The run directory, so that a lost one can be asked for by name.
-    pub state_dir: String,
-    /// What the step wants to remember, such as a cursor.
-    pub note: String,
-}
-
-/// What [`sweep`] found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Swept {
-    /// There was no ledger.
-    Absent,
-    /// It held our rows only and is gone.
-    Dropped,
-    /// Our rows are gone; so many rows of other runs keep the table.
-    Kept(u64),
 }
 
 /// Writes `row` in the transaction that is open on `connection`, and creates the table where it is missing.
