@@ -54,7 +54,7 @@ fn every_type_is_shown_in_full() {
         "{\"a,b\",NULL}",
         "a b",
         "(1,z)",
-        "10.0.0.1",
+        "10.0.0.1/32",
         "1",
         "",
         "infinity"
