@@ -1,6 +1,13 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 //! Moving records between databases: at the databases' own speed, resumable at any cut, proven at both ends.
 
+pub mod end;
+pub mod error;
 pub mod job;
+pub mod postgres;
+pub mod run;
 
+pub use end::{CursorKey, Difference, Differs, End, Options, Report, TableProof};
+pub use error::FlowError;
 pub use job::{ColumnMove, Lookup, Miss, TableMove, TableName, Take};
+pub use run::{check, differing, prove, run};

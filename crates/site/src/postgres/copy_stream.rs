@@ -240,14 +240,27 @@ pub fn add_row(digest: &mut TableDigest, hasher: &mut RowHasher, row: CopyRow<'_
 /// the server and waits for its end; the session can be used afterwards.
 pub fn digest_query(client: &mut Client, select: &str, tell: &Tell) -> Result<TableDigest, CopyError> {
     let cancel = client.cancel_token();
-    let mut rows = CopyReader::new(client.copy_out(&format!("COPY ({select}) TO STDOUT (FORMAT binary)"))?)?;
+    let stream = client.copy_out(&format!("COPY ({select}) TO STDOUT (FORMAT binary)"))?;
+    digest_stream(stream, tell, || {
+        // Otherwise the rest of the table would have to be read before the session closes. Best effort.
+        let _ = cancel.cancel_query(NoTls);
+    })
+}
+
+/// Digests the rows of a stream that was begun elsewhere. `stopped` is called when a stop is asked for, before the stream is
+/// given up.
+pub fn digest_stream(
+    stream: impl BufRead,
+    tell: &Tell,
+    stopped: impl FnOnce(),
+) -> Result<TableDigest, CopyError> {
+    let mut rows = CopyReader::new(stream)?;
     let (mut digest, mut hasher) = (TableDigest::default(), RowHasher::new());
     while let Some(row) = rows.next_row()? {
         add_row(&mut digest, &mut hasher, row);
         if digest.rows % BATCH == 0 {
             if let Err(halt) = tell.go_on() {
-                // Otherwise the rest of the table would have to be read before the session closes. Best effort.
-                let _ = cancel.cancel_query(NoTls);
+                stopped();
                 return Err(halt.into());
             }
             tell.progress("reading", digest.rows, None, Unit::Rows);

@@ -1,0 +1,162 @@
+//! Why rows could not be moved or proven.
+
+use switchback_site::postgres::{CopyError, OpenError};
+use switchback_site::tell::{Failure, Halt};
+
+use crate::end::shorten;
+
+/// Why a move or its proof ended. Whatever was committed until then is named by cursors, so that the same call goes on
+/// behind it; the batch that failed left nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum FlowError {
+    /// An end cannot be reached.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// What is asked for does not fit the databases. Nothing was changed.
+    #[error("move the tables as asked: {}", .0.join("; "))]
+    Refused(Vec<String>),
+    /// The server refused.
+    #[error("{doing}: {}", said(.source))]
+    Server {
+        /// What was attempted, on what.
+        doing: String,
+        /// What it says.
+        source: postgres::Error,
+    },
+    /// Rows could not be read.
+    #[error("{doing}: {source}")]
+    Read {
+        /// What was attempted, on what.
+        doing: String,
+        /// What went wrong.
+        source: CopyError,
+    },
+    /// A stream into the target broke.
+    #[error("{doing}: {source}")]
+    Write {
+        /// What was attempted, on what.
+        doing: String,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+    /// One value does not fit its column.
+    #[error("put the value of {from}{} into column {column} of {to}: {reason}{}", place(.row), worth(.value))]
+    Cell {
+        /// The table of the source.
+        from: String,
+        /// The table of the target.
+        to: String,
+        /// The row of the source, by its primary key; empty when it could not be told.
+        row: String,
+        /// The column of the target.
+        column: String,
+        /// The value as text, where it can be shown.
+        value: Option<String>,
+        /// What the server says.
+        reason: String,
+    },
+    /// A lookup that must find a row found none.
+    #[error("fill column {column} of {to}: no row of {within} answers to {} of {from}", .rows.join(", "))]
+    Missing {
+        /// The table of the source.
+        from: String,
+        /// The table of the target.
+        to: String,
+        /// The column of the target.
+        column: String,
+        /// The table that was searched.
+        within: String,
+        /// The first rows of the source that found nothing, by what they searched for.
+        rows: Vec<String>,
+    },
+    /// A lookup found more than one row, and would double rows of the source.
+    #[error("fill column {column} of {to}: {within} has more than one row for {key}")]
+    Ambiguous {
+        /// The table of the target.
+        to: String,
+        /// The column of the target.
+        column: String,
+        /// The table that was searched.
+        within: String,
+        /// What was searched for.
+        key: String,
+    },
+    /// A bug of ours, or a thread of ours that died.
+    #[error("{0}; this is a bug")]
+    Bug(String),
+    /// Stopped on the way.
+    #[error(transparent)]
+    Halt(#[from] Halt),
+}
+
+impl Failure for FlowError {
+    fn halt(&self) -> Option<Halt> {
+        match self {
+            FlowError::Halt(halt) => Some(*halt),
+            FlowError::Read { source, .. } => source.halt(),
+            FlowError::Open(source) => source.halt(),
+            _ => None,
+        }
+    }
+}
+
+impl FlowError {
+    /// Wraps what the server says while we are `doing` something.
+    pub(crate) fn server(doing: impl Into<String>) -> impl FnOnce(postgres::Error) -> FlowError {
+        let doing = doing.into();
+        move |source| FlowError::Server { doing, source }
+    }
+
+    /// Wraps what went wrong while reading rows.
+    pub(crate) fn read(doing: impl Into<String>) -> impl FnOnce(CopyError) -> FlowError {
+        let doing = doing.into();
+        move |source| match source {
+            CopyError::Query { source } => FlowError::Server { doing, source },
+            CopyError::Halt(halt) => FlowError::Halt(halt),
+            source => FlowError::Read { doing, source },
+        }
+    }
+
+    /// What the server says, where it is the server that refused.
+    pub(crate) fn database(&self) -> Option<&postgres::error::DbError> {
+        match self {
+            FlowError::Server { source, .. } => source.as_db_error(),
+            FlowError::Read { source: CopyError::Query { source }, .. } => source.as_db_error(),
+            _ => None,
+        }
+    }
+}
+
+/// Everything that the server says of an error, in one line.
+pub(crate) fn said(error: &postgres::Error) -> String {
+    let Some(answer) = error.as_db_error() else {
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(error);
+        while let Some(inner) = cause {
+            text = format!("{text}: {inner}");
+            cause = inner.source();
+        }
+        return text;
+    };
+    let mut text = answer.message().to_owned();
+    if let (Some(table), Some(column)) = (answer.table(), answer.column()) {
+        let schema = answer.schema().map_or(String::new(), |schema| format!("{schema}."));
+        text = format!("{text} (column {column} of {schema}{table})");
+    }
+    for more in [answer.detail(), answer.hint()].into_iter().flatten() {
+        text = format!("{text}; {}", more.trim_end_matches('.'));
+    }
+    // Where a stream of rows broke: table, line and column.
+    if let Some(place) = answer.where_().filter(|place| place.starts_with("COPY ")) {
+        text = format!("{text}; {place}");
+    }
+    text.replace('\n', " ")
+}
+
+fn place(row: &str) -> String {
+    if row.is_empty() { String::new() } else { format!(" ({row})") }
+}
+
+fn worth(value: &Option<String>) -> String {
+    value.as_deref().map_or(String::new(), |value| format!("; the value is {}", shorten(value)))
+}

@@ -1,0 +1,24 @@
+//! Between PostgreSQL databases.
+
+mod catalog;
+mod cursor;
+mod diagnose;
+mod differ;
+mod execute;
+mod lookup;
+mod names;
+mod order;
+mod parts;
+mod pipe;
+mod prove;
+mod queue;
+mod resolve;
+mod run;
+mod sequences;
+mod server;
+mod session;
+mod text;
+
+pub use differ::differing;
+pub use prove::prove;
+pub use run::{check, run};
