@@ -163,7 +163,7 @@ fn a_target_that_says_nothing_is_complained_about_once() {
        |
     11 |   db:
        |   ^^ this target
-    help: give it one of `sqlite:`, `file:`, `service:`, `http:`
+    help: give it one of `sqlite:`, `postgres:`, `file:`, `service:`, `http:`
     --- exit 10
     "#);
 }
@@ -178,7 +178,7 @@ fn a_target_that_is_two_things_is_refused() {
        |
     11 |   db:
        |   ^^ this target
-    help: leave one of `sqlite:`, `file:`, `service:`, `http:`, and name the others as targets of their own
+    help: leave one of `sqlite:`, `postgres:`, `file:`, `service:`, `http:`, and name the others as targets of their own
     --- exit 10
     "#);
 }
@@ -193,7 +193,7 @@ fn a_probe_that_asks_nothing_is_placed_at_its_step() {
        |
     40 |       - ensure: {}
        |         ^^^^^^ of this step
-    help: give it one of `sql:`, `table:`, `get:`, `text:`, `file:`, `run:`
+    help: give it one of `sql:`, `table:`, `get:`, `text:`, `file:`, `unchanged:`, `run:`
     --- exit 10
     "#);
 }
@@ -323,7 +323,7 @@ fn several_mistakes_are_said_at_once() {
        |
     38 |       - begin: app
        |         ^^^^^ not known
-    help: known kinds: alter, backup, ensure, expect, file, maintenance, manual, require, restart, run, sql, start, stop
+    help: known kinds: alter, backup, ensure, expect, file, maintenance, manual, require, restart, run, sql, start, stop, each
 
     error[P013]: `jq:` belongs to a probe that asks by `get:`
       --> ./playbook.yaml:40:9

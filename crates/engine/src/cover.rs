@@ -1,6 +1,7 @@
 //! The cover: everything that a plan changes has a way back, and nothing is changed while writers are in.
 
-use crate::planner::{Draft, OwnSteps, Refusal};
+use crate::draft::Draft;
+use crate::planner::{OwnSteps, Refusal};
 use std::collections::{BTreeMap, BTreeSet};
 use switchback_model::phase::Phase;
 use switchback_model::plan::{Access, Reversal, Touch};
@@ -24,7 +25,8 @@ pub(crate) fn cover(
         .collect();
     let needed = stores_at_risk(&drafts, targets);
     let backed_up: BTreeSet<String> = touched(&drafts, Access::BacksUp).collect();
-    let wrap = |phase, step| Draft { phase, step, says: None, why: None, id: None, place: None };
+    let wrap =
+        |phase, step| Draft { phase, step, says: None, why: None, id: None, suffix: None, place: None };
 
     let at = |drafts: &[Draft], phase: Phase| drafts.partition_point(|draft| draft.phase < phase);
     for target in needed.iter().rev().filter(|target| !backed_up.contains(*target)) {

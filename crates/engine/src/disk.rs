@@ -1,6 +1,7 @@
 //! The space that a plan needs, computed from real sizes.
 
-use crate::planner::{Draft, Refusal};
+use crate::draft::Draft;
+use crate::planner::Refusal;
 use crate::step::Preview;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -5,6 +5,8 @@ pub mod bus;
 mod cover;
 pub mod detect;
 mod disk;
+mod draft;
+pub mod each;
 pub mod error;
 pub mod facts;
 pub mod journal;

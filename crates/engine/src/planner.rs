@@ -3,10 +3,11 @@
 use crate::cover;
 use crate::detect::{self, Installed};
 use crate::disk;
+use crate::draft::{Draft, Drafted, draft, place, wanted};
 use crate::error::{StepError, chain};
 use crate::facts;
 use crate::overlay::Overlay;
-use crate::playbook::{LoadedPlaybook, entries};
+use crate::playbook::LoadedPlaybook;
 use crate::registry::Registry;
 use crate::state_dir::{self, StateDir};
 use crate::step::{AnyStep, Preview};
@@ -14,14 +15,13 @@ use crate::timing::Timings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use switchback_model::compile::{Compile, InputValue};
-use switchback_model::diagnostic::{Diagnostics, line_column};
+use switchback_model::diagnostic::Diagnostics;
 use switchback_model::digest::Digest;
 use switchback_model::path;
-use switchback_model::phase::Phase;
 use switchback_model::plan::{
     Access, Estimate, Origin, PLAN_FORMAT, Place, Plan, PlannedLoss, PlannedRisk, PlannedStep, PlaybookRef,
 };
-use switchback_model::playbook::{ProbeBody, Upgrade};
+use switchback_model::playbook::Upgrade;
 use switchback_model::target::TargetDef;
 use switchback_model::version::Version;
 use switchback_site::{Site, SiteError, Tell};
@@ -119,16 +119,6 @@ pub struct OwnSteps {
 /// Opens a site for its targets.
 pub type OpenSite<'a> = &'a dyn Fn(&BTreeMap<String, TargetDef>) -> Result<Site, SiteError>;
 
-/// One step on its way into the plan.
-pub(crate) struct Draft {
-    pub phase: Phase,
-    pub step: Box<dyn AnyStep>,
-    pub says: Option<String>,
-    pub why: Option<String>,
-    pub id: Option<String>,
-    pub place: Option<Place>,
-}
-
 /// Compiles the targets and opens the site.
 pub fn open_site(request: &PlanRequest<'_>, open: OpenSite<'_>) -> Result<Site, PlanFailure> {
     let cx = request.playbook.compile_targets(request.inputs);
@@ -182,8 +172,9 @@ pub fn plan(request: &PlanRequest<'_>, site: &Site, tell: &Tell) -> Result<Plann
     let upgrades: Vec<&Upgrade> = path.edges[..first].iter().map(|edge| &playbook.upgrades[*edge]).collect();
 
     let mut cx = request.playbook.compile_targets(request.inputs);
-    let drafts = draft(request, &upgrades, site, &mut cx, tell)?;
+    let Drafted { drafts, lists, refusals: unlisted } = draft(request, &upgrades, site, &mut cx, tell)?;
     let (losses, mut refusals) = losses(request, site, &mut cx, tell);
+    refusals.extend(unlisted);
     let risks = risks(request, site, &mut cx, tell)?;
     if cx.out.has_errors() {
         return Err(PlanFailure::Playbook(cx.out));
@@ -214,7 +205,7 @@ pub fn plan(request: &PlanRequest<'_>, site: &Site, tell: &Tell) -> Result<Plann
         &installed.version.to_string(),
         tell,
     ) {
-        Ok(facts) => facts,
+        Ok(facts) => facts.into_iter().chain(lists).collect(),
         Err(error) => {
             refusals.push(site_refusal(&error));
             Vec::new()
@@ -286,59 +277,6 @@ fn refuse_open_run(site: &Site) -> Result<(), PlanFailure> {
     Err(Refusal::new("D002", format!("a run is open on this site: {run}")).help(help).into())
 }
 
-/// Compiles the steps of one stretch: one freeze, each hop's change and proof, one thaw.
-fn draft(
-    request: &PlanRequest<'_>,
-    upgrades: &[&Upgrade],
-    site: &Site,
-    cx: &mut Compile<'_>,
-    tell: &Tell,
-) -> Result<Vec<Draft>, PlanFailure> {
-    let mut drafts: Vec<Draft> = Vec::new();
-    for (hop, upgrade) in upgrades.iter().enumerate() {
-        let last = hop + 1 == upgrades.len();
-        for (phase, entry) in entries(upgrade) {
-            let belongs = match phase {
-                Phase::Freeze => hop == 0,
-                Phase::Thaw | Phase::Confirm => last,
-                _ => true,
-            };
-            if !belongs || !wanted(entry.when.as_ref(), site, cx, tell)? {
-                continue;
-            }
-            let place = place(request.playbook, entry.kind.span.start);
-            for step in request.registry.compile(entry, cx).unwrap_or_default() {
-                drafts.push(Draft {
-                    phase,
-                    step,
-                    says: entry.says.clone(),
-                    why: entry.why.clone(),
-                    id: entry.id.clone(),
-                    place: Some(place.clone()),
-                });
-            }
-        }
-    }
-    // Stable: the order within a phase is the playbook's, hop by hop.
-    drafts.sort_by_key(|draft| draft.phase);
-    Ok(drafts)
-}
-
-fn wanted(
-    when: Option<&ProbeBody>,
-    site: &Site,
-    cx: &mut Compile<'_>,
-    tell: &Tell,
-) -> Result<bool, PlanFailure> {
-    let Some(probe) = when.and_then(|when| cx.probe(when)) else { return Ok(true) };
-    match site.judge(&probe, tell) {
-        Ok(judgement) => Ok(judgement.holds),
-        Err(error) => {
-            Err(Refusal::new("D004", format!("cannot tell whether a step is needed: {error}")).into())
-        }
-    }
-}
-
 fn losses(
     request: &PlanRequest<'_>,
     site: &Site,
@@ -398,11 +336,6 @@ fn risks(
     Ok(risks)
 }
 
-fn place(playbook: &LoadedPlaybook, offset: usize) -> Place {
-    let (line, _) = line_column(&playbook.source.text, offset);
-    Place { file: playbook.source.name.clone(), line }
-}
-
 fn step_refusal(draft: &Draft, error: StepError) -> Refusal {
     let place = draft.place.clone();
     match error {
@@ -438,7 +371,8 @@ fn number(drafts: Vec<Draft>, previews: Vec<Preview>, timings: &Timings) -> Vec<
     let mut taken = BTreeSet::new();
     let mut steps = Vec::new();
     for (draft, preview) in drafts.into_iter().zip(previews) {
-        let wished = draft.id.unwrap_or_else(|| format!("{}-{}", draft.step.kind(), draft.step.subject()));
+        let plain = draft.id.unwrap_or_else(|| format!("{}-{}", draft.step.kind(), draft.step.subject()));
+        let wished = draft.suffix.map_or(plain.clone(), |suffix| format!("{plain}-{suffix}"));
         let mut id = wished.clone();
         let mut n = 1;
         while !taken.insert(id.clone()) {

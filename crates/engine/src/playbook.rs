@@ -1,12 +1,14 @@
 //! A playbook with its files, read and checked.
 
 use crate::cover::writers_in;
+use crate::each;
 use crate::registry::Registry;
 use std::collections::{BTreeMap, BTreeSet};
 use switchback_model::compile::{Compile, Files, InputValue};
 use switchback_model::decode::{Decode, Decoder};
 use switchback_model::diagnostic::{Diagnostic, Diagnostics, Source};
 use switchback_model::digest::Digest;
+use switchback_model::each::EachBody;
 use switchback_model::phase::Phase;
 use switchback_model::playbook::{PLAYBOOK_FORMAT, Playbook, StepEntry, Upgrade};
 use switchback_model::{site_file, tree};
@@ -84,12 +86,14 @@ impl LoadedPlaybook {
         for upgrade in &self.playbook.upgrades {
             let mut steps = Vec::new();
             for (phase, entry) in entries(upgrade) {
-                if let Some(when) = &entry.when {
-                    let _ = cx.within(entry.kind.span, "when this step is needed", |cx| cx.probe(when));
-                }
-                for step in registry.compile(entry, &mut cx).unwrap_or_default() {
-                    steps.push((phase, step, entry.kind.span));
-                }
+                visit(entry, &mut cx, &mut |entry, cx| {
+                    if let Some(when) = &entry.when {
+                        let _ = cx.within(entry.kind.span, "when this step is needed", |cx| cx.probe(when));
+                    }
+                    for step in registry.compile(entry, cx).unwrap_or_default() {
+                        steps.push((phase, step, entry.kind.span));
+                    }
+                });
             }
             let order = steps.iter().map(|(phase, step, _)| (*phase, step.touches()));
             // A step that did not compile may have been the one that stops the service.
@@ -114,7 +118,7 @@ impl LoadedPlaybook {
     }
 }
 
-/// Every step of an upgrade with its phase, in order of execution.
+/// What every phase of an upgrade says, in order of execution: steps, and loops of steps.
 pub fn entries(upgrade: &Upgrade) -> impl Iterator<Item = (Phase, &StepEntry)> {
     let phases = [
         (Phase::Prepare, &upgrade.prepare),
@@ -125,6 +129,36 @@ pub fn entries(upgrade: &Upgrade) -> impl Iterator<Item = (Phase, &StepEntry)> {
         (Phase::Confirm, &upgrade.confirm),
     ];
     phases.into_iter().flat_map(|(phase, entries)| entries.iter().map(move |entry| (phase, entry)))
+}
+
+/// Does `part` for a step, and for a loop with every step inside it, at one thing that stands for all.
+pub fn visit(entry: &StepEntry, cx: &mut Compile<'_>, part: &mut dyn FnMut(&StepEntry, &mut Compile<'_>)) {
+    if !each::is_each(entry) {
+        return part(entry, cx);
+    }
+    if let Some(when) = &entry.when {
+        let _ = cx.within(entry.kind.span, "when this loop is needed", |cx| cx.probe(when));
+    }
+    let Some(body) = each::read(entry, cx) else { return };
+    cx.within(entry.kind.span, "of this loop", |cx| {
+        each::with_sample(&body, cx, &mut |entry, cx| visit(entry, cx, part));
+    });
+}
+
+/// Every step of an upgrade with its phase, those inside of loops once.
+pub fn all_entries(upgrade: &Upgrade) -> Vec<(Phase, StepEntry)> {
+    fn flat(phase: Phase, entry: &StepEntry, all: &mut Vec<(Phase, StepEntry)>) {
+        // A loop that cannot be read is found by `load`.
+        let body = each::is_each(entry).then(|| EachBody::decode(&entry.body, &mut Decoder::default()));
+        match body {
+            Some(Some(body)) => body.r#do.iter().for_each(|inner| flat(phase, inner, all)),
+            Some(None) => {}
+            None => all.push((phase, entry.clone())),
+        }
+    }
+    let mut all = Vec::new();
+    entries(upgrade).for_each(|(phase, entry)| flat(phase, entry, &mut all));
+    all
 }
 
 fn digest(source: &Source, files: &Files) -> Digest {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use switchback_model::compile::Compile;
 use switchback_model::decode::{Decode, Decoder, Schemas};
 use switchback_model::diagnostic::Diagnostic;
+use switchback_model::each::{EACH, EachBody};
 use switchback_model::playbook::StepEntry;
 use switchback_model::suggest::closest;
 
@@ -84,7 +85,7 @@ impl Registry {
         if let Some(kind) = self.kinds.get(name) {
             return cx.within(entry.kind.span, "of this step", |cx| (kind.compile)(entry, cx));
         }
-        let known = self.kinds.keys().copied();
+        let known = self.kinds.keys().copied().chain([EACH]);
         let help = match closest(name, known.clone()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("known kinds: {}", known.collect::<Vec<_>>().join(", ")),
@@ -117,6 +118,10 @@ impl Registry {
                 })
             })
             .collect();
-        serde_json::json!({ "oneOf": kinds })
+        let each = serde_json::json!({
+            "type": "object", "description": "Steps that are there once for every thing of a list.", "required": [EACH],
+            "properties": { EACH: EachBody::schema(cx) }, "additionalProperties": false,
+        });
+        serde_json::json!({ "oneOf": kinds.into_iter().chain([each]).collect::<Vec<_>>() })
     }
 }

@@ -116,7 +116,7 @@ fn copy_targets(
                 }
                 *path = copy.display().to_string();
             }
-            TargetDef::Service { .. } | TargetDef::Http { .. } => {}
+            TargetDef::Postgres { .. } | TargetDef::Service { .. } | TargetDef::Http { .. } => {}
         }
     }
     Ok(copied)

@@ -5,12 +5,14 @@
 
 extern crate self as switchback_model;
 
+pub mod address;
 pub mod compile;
 pub mod decide;
 pub mod decode;
 pub mod diagnostic;
 pub mod diff;
 pub mod digest;
+pub mod each;
 pub mod jq;
 pub mod path;
 pub mod phase;

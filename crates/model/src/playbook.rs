@@ -30,6 +30,16 @@ choice! {
         Port = "port",
         /// One of `of`.
         Choice = "choice",
+        /// A list, of things with `fields`.
+        List = "list",
+    }
+}
+
+choice! {
+    /// What a database is backed up by, where that is not the planner's to find.
+    pub enum BackupPolicy {
+        /// Nothing: going without is a risk that the plan asks to accept by name, `no-backup`.
+        None = "none",
     }
 }
 
@@ -46,6 +56,10 @@ record! {
         pub optional: Option<bool>,
         /// What may be chosen, for a `choice`.
         pub of: Vec<String>,
+        /// For a `list`: the fields of each thing in it, and their types. With one field, the thing may be written as its value.
+        pub fields: Option<Keyed<InputType>>,
+        /// For a `text`: whether it may name things inside a database, such as a schema.
+        pub identifier: Option<bool>,
         /// An example for the site file that `init` writes.
         pub example: Option<String>,
     }
@@ -58,8 +72,8 @@ record! {
         pub r#in: Option<Spanned<String>>,
         /// One statement that reads; `:name` is the value of an input. A name that ends in `.sql` is a file of the playbook.
         pub sql: Option<Spanned<String>>,
-        /// A table, to be compared by `same_as`.
-        pub table: Option<Spanned<String>>,
+        /// A table, to be compared by `same_as`; in PostgreSQL `[SCHEMA, TABLE]`.
+        pub table: OneOrMany<Template>,
         /// Column of this table to column of the other; `*` to `*` for all that are not named.
         pub columns: Option<Keyed<String>>,
         /// A URL to get.
@@ -72,6 +86,8 @@ record! {
         pub text: Option<Template>,
         /// A file target, for its content.
         pub file: Option<Spanned<String>>,
+        /// A database or file target, which must be as it was when the writers had gone.
+        pub unchanged: Option<Spanned<String>>,
         /// A command, as a list of arguments.
         pub run: Option<Vec<Template>>,
         /// The exit status that the command must have; else 0.
@@ -138,10 +154,22 @@ record! {
 }
 
 record! {
-    /// One thing of a site that an upgrade may touch. Exactly one of `sqlite`, `file`, `service`, `http` says what it is.
+    /// One thing of a site that an upgrade may touch. Exactly one of `sqlite`, `postgres`, `file`, `service`, `http` says
+    /// what it is.
     pub struct TargetBody {
         /// Path of a SQLite database.
         pub sqlite: Option<Template>,
+        /// Address of a PostgreSQL database; of several, the first whose inputs are given.
+        pub postgres: OneOrMany<Template>,
+        /// For a PostgreSQL database: the schemas that belong to the application. A name that ends in `.sql` is a file of the
+        /// playbook whose query lists them.
+        pub schemas: Vec<Template>,
+        /// For a PostgreSQL database: nothing is ever written there, and the server sees to it.
+        pub read_only: Option<bool>,
+        /// For a PostgreSQL database: the schemas are made by this upgrade, and are absent or empty before it.
+        pub made_by_us: Option<bool>,
+        /// For a PostgreSQL database: `none` goes without a backup, a risk that is accepted by name.
+        pub backup: Option<BackupPolicy>,
         /// Path of a file.
         pub file: Option<Template>,
         /// A service input.
@@ -366,13 +394,14 @@ impl Default for ProbeBody {
         ProbeBody {
             r#in: None,
             sql: None,
-            table: None,
+            table: OneOrMany::default(),
             columns: None,
             get: None,
             status: None,
             jq: None,
             text: None,
             file: None,
+            unchanged: None,
             run: None,
             exit: None,
             is: None,

@@ -31,6 +31,9 @@ pub enum Ask {
     Table {
         /// Where.
         store: Store,
+        /// The schema of the table; none in SQLite, which has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        schema: Option<String>,
         /// The table.
         table: String,
         /// Column of this table → column of the other; `*` → `*` stands for all that are not named.
@@ -52,6 +55,11 @@ pub enum Ask {
     },
     /// The content of a file target.
     File {
+        /// Name of the target.
+        target: String,
+    },
+    /// What differs from the fingerprint that was taken when the writers had gone.
+    Unchanged {
         /// Name of the target.
         target: String,
     },
@@ -117,11 +125,15 @@ impl Ask {
     pub fn describe(&self) -> String {
         match self {
             Ask::Sql { store, sql, .. } => format!("`{}` in {}", shorten(sql), store.describe()),
+            Ask::Table { store, schema: Some(schema), table, .. } => {
+                format!("table `{schema}.{table}` in {}", store.describe())
+            }
             Ask::Table { store, table, .. } => format!("table `{table}` in {}", store.describe()),
             Ask::Get { url, jq: Some(jq), .. } => format!("`{}` of {url}", shorten(jq)),
             Ask::Get { url, .. } => url.clone(),
             Ask::Text { text } => format!("`{}`", shorten(text)),
             Ask::File { target } => format!("file {target}"),
+            Ask::Unchanged { target } => format!("what changed in {target} since the writers went"),
             Ask::Run { argv, .. } => format!("`{}`", argv.join(" ")),
         }
     }
@@ -153,6 +165,9 @@ impl Store {
 impl Probe {
     /// Says what is wanted, as a sentence without a full stop.
     pub fn describe(&self) -> String {
+        if let Ask::Unchanged { target } = &self.ask {
+            return format!("{target} is as it was when the writers had gone");
+        }
         let ask = self.ask.describe();
         match &self.verdict {
             Verdict::Holds => format!("{ask} holds"),

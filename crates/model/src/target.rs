@@ -4,6 +4,13 @@ use crate::probe::Probe;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+/// What a SQLite database is called in messages, and asked for by name in [`crate::compile::Compile::target_name`].
+pub const SQLITE: &str = "SQLite database";
+/// What a PostgreSQL database is called.
+pub const POSTGRES: &str = "PostgreSQL database";
+/// Both kinds of databases.
+pub const DATABASES: [&str; 2] = [SQLITE, POSTGRES];
+
 /// One target of a plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -12,6 +19,25 @@ pub enum TargetDef {
     Sqlite {
         /// Path of the database file.
         path: String,
+    },
+    /// Schemas of a PostgreSQL database.
+    Postgres {
+        /// Its address, without a password: a URL, or `keyword=value` pairs.
+        url: String,
+        /// The schemas that belong to the application.
+        schemas: Vec<String>,
+        /// A query whose rows are further schemas; gone once the planner has asked it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        schemas_sql: Option<String>,
+        /// Nothing is ever written there.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        read_only: bool,
+        /// The schemas are made by this upgrade: before it they are absent or empty.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        made_by_us: bool,
+        /// It goes without a backup, a risk accepted by name.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        without_backup: bool,
     },
     /// A file.
     File {
@@ -71,14 +97,25 @@ impl TargetDef {
     pub fn path(&self) -> Option<&str> {
         match self {
             TargetDef::Sqlite { path } | TargetDef::File { path } => Some(path),
-            TargetDef::Service { .. } | TargetDef::Http { .. } => None,
+            TargetDef::Postgres { .. } | TargetDef::Service { .. } | TargetDef::Http { .. } => None,
         }
+    }
+
+    /// Returns whether data is kept in it that has a fingerprint, a ledger and a backup.
+    pub fn is_database(&self) -> bool {
+        matches!(self, TargetDef::Sqlite { .. } | TargetDef::Postgres { .. })
+    }
+
+    /// Returns whether no step may write to it.
+    pub fn is_read_only(&self) -> bool {
+        matches!(self, TargetDef::Postgres { read_only: true, .. })
     }
 
     /// Returns the kind's name, as error texts use it.
     pub fn kind(&self) -> &'static str {
         match self {
-            TargetDef::Sqlite { .. } => "SQLite database",
+            TargetDef::Sqlite { .. } => SQLITE,
+            TargetDef::Postgres { .. } => POSTGRES,
             TargetDef::File { .. } => "file",
             TargetDef::Service { .. } => "service",
             TargetDef::Http { .. } => "HTTP endpoint",

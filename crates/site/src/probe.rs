@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use switchback_model::digest::{Digest, RowHasher};
 use switchback_model::probe::{Ask, Probe, Store, Verdict};
+use switchback_model::target::TargetDef;
 
 /// How many rows of an answer are kept for people; the count is always of all.
 pub(crate) const SHOWN: usize = 1000;
@@ -156,8 +157,27 @@ impl Site {
             Ask::Get { url, jq, status } => self.get(url, jq.as_deref(), *status, tell),
             Ask::Text { text } => Ok(Answer::Text(text.clone())),
             Ask::File { target } => Ok(Answer::Text(self.read_file(target)?)),
+            Ask::Unchanged { target } => {
+                Err(SiteError::Missing { what: format!("the fingerprint of {target}") })
+            }
             Ask::Run { argv, exit } => self.run_probe(argv, *exit, PATIENCE, tell).map(Answer::Text),
         }
+    }
+
+    /// Returns every row of a query by the names of its columns: a list that a plan is made for.
+    pub fn list(&self, ask: &Ask, tell: &Tell) -> Result<Vec<BTreeMap<String, Value>>, SiteError> {
+        let Ask::Sql { store, sql, params } = ask else {
+            return Err(SiteError::Missing { what: "a list in what is no query".to_owned() });
+        };
+        if !matches!(self.targets().get(&store.target), Some(TargetDef::Sqlite { .. })) {
+            return Err(SiteError::Missing { what: format!("a list in {}", store.target) });
+        }
+        let (answer, columns) = query_columns(self.connect(store)?, sql, params, tell)?;
+        let Answer::Rows(rows, all) = answer else { return Ok(Vec::new()) };
+        if all.count > rows.len() as u64 {
+            return Err(SiteError::TooMany { count: all.count, most: SHOWN });
+        }
+        Ok(rows.into_iter().map(|row| columns.iter().cloned().zip(row).collect()).collect())
     }
 
     /// Asks and weighs; a probe with `within` asks again until it holds or the time is over. An error that stays is
@@ -178,7 +198,7 @@ impl Site {
 
     /// Asks once and weighs.
     pub fn judge_once(&self, probe: &Probe, tell: &Tell) -> Result<Judgement, SiteError> {
-        if let (Ask::Table { store, table, columns }, Verdict::SameAs { other }) =
+        if let (Ask::Table { store, table, columns, .. }, Verdict::SameAs { other }) =
             (&probe.ask, &probe.verdict)
             && let Ask::Table { store: other_store, table: other_table, .. } = other.as_ref()
         {
@@ -298,11 +318,21 @@ fn matches(regex: &str, text: Option<&str>) -> Result<Option<bool>, SiteError> {
 
 /// Runs one statement that reads, until a stop is asked for.
 fn query(
-    mut connection: Connection,
+    connection: Connection,
     sql: &str,
     params: &BTreeMap<String, Value>,
     tell: &Tell,
 ) -> Result<Answer, SiteError> {
+    query_columns(connection, sql, params, tell).map(|(answer, _)| answer)
+}
+
+/// Runs one statement that reads, and returns the names of its columns beside the answer.
+fn query_columns(
+    mut connection: Connection,
+    sql: &str,
+    params: &BTreeMap<String, Value>,
+    tell: &Tell,
+) -> Result<(Answer, Vec<String>), SiteError> {
     let stop = tell.stop_flag();
     connection.progress_handler(TICK, Some(move || stop.load(Ordering::Relaxed)))?;
     let answer = read(&connection, sql, params);
@@ -312,12 +342,17 @@ fn query(
     }
 }
 
-fn read(connection: &Connection, sql: &str, params: &BTreeMap<String, Value>) -> Result<Answer, SiteError> {
+fn read(
+    connection: &Connection,
+    sql: &str,
+    params: &BTreeMap<String, Value>,
+) -> Result<(Answer, Vec<String>), SiteError> {
     let mut statement = connection.prepare(sql)?;
     if !statement.readonly() {
         return Err(SiteError::NotReadOnly { sql: sql.to_owned() });
     }
     let columns = statement.column_count();
+    let names = statement.column_names().map(str::to_owned).collect();
     for index in 1..=statement.parameter_count() {
         let name = statement.parameter_name(index).and_then(|name| name.get(1..)).unwrap_or("?").to_owned();
         // An unbound parameter would be NULL, and a question that compares with NULL finds nothing wrong.
@@ -339,7 +374,7 @@ fn read(connection: &Connection, sql: &str, params: &BTreeMap<String, Value>) ->
         }
     }
     let digest = Digest(*all.finalize().as_bytes());
-    Ok(Answer::Rows(kept, AllRows { count, digest }))
+    Ok((Answer::Rows(kept, AllRows { count, digest }), names))
 }
 
 fn cell(value: ValueRef<'_>) -> Value {

@@ -44,6 +44,8 @@ pub enum SiteError {
     NotReadOnly { sql: String },
     #[error("ask: nothing is known of the parameter :{name}")]
     Parameter { name: String },
+    #[error("take {count} rows for a list: the most is {most}")]
+    TooMany { count: u64, most: usize },
     #[error("ask: {0}")]
     Sql(#[from] rusqlite::Error),
     #[error("get {url}: it answered {status}")]
@@ -268,7 +270,9 @@ impl Site {
         let value = match self.target(target)? {
             TargetDef::Sqlite { .. } => serde_json::to_value(self.database_fingerprint(target, tell)?),
             TargetDef::File { path } => serde_json::to_value(crate::file::Image::read(Path::new(path))?),
-            TargetDef::Service { .. } | TargetDef::Http { .. } => Ok(Value::Null),
+            TargetDef::Postgres { .. } | TargetDef::Service { .. } | TargetDef::Http { .. } => {
+                Ok(Value::Null)
+            }
         };
         Ok(value.unwrap_or(Value::Null))
     }
@@ -303,7 +307,7 @@ impl Site {
                 let image = crate::file::Image::read(Path::new(path))?;
                 Ok(Some(vec![serde_json::to_string(&image).unwrap_or_default()]))
             }
-            TargetDef::Service { .. } | TargetDef::Http { .. } => Ok(None),
+            TargetDef::Postgres { .. } | TargetDef::Service { .. } | TargetDef::Http { .. } => Ok(None),
         }
     }
 
@@ -324,7 +328,7 @@ impl Site {
         match self.target(target)? {
             TargetDef::Sqlite { path } => Ok(disk::database_size(Path::new(path)).ok()),
             TargetDef::File { path } => Ok(std::fs::metadata(path).ok().map(|meta| meta.len())),
-            TargetDef::Service { .. } | TargetDef::Http { .. } => Ok(None),
+            TargetDef::Postgres { .. } | TargetDef::Service { .. } | TargetDef::Http { .. } => Ok(None),
         }
     }
 

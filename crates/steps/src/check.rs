@@ -20,7 +20,7 @@ pub(crate) fn subject(probe: &Probe) -> String {
             path.split(['?', '#']).next().unwrap_or("").rsplit('/').next().unwrap_or("url").to_owned()
         }
         Ask::Text { .. } => "text".to_owned(),
-        Ask::File { target } => target.clone(),
+        Ask::File { target } | Ask::Unchanged { target } => target.clone(),
         Ask::Run { argv, .. } => {
             argv.first().map_or("command", |program| program.rsplit('/').next().unwrap_or("")).to_owned()
         }

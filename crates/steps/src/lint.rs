@@ -1,7 +1,7 @@
 //! Traps that migration guides contain, found in a playbook that is valid.
 
 use std::collections::BTreeSet;
-use switchback_engine::playbook::{LoadedPlaybook, entries};
+use switchback_engine::playbook::{LoadedPlaybook, all_entries};
 use switchback_model::diagnostic::{Diagnostic, Diagnostics, Span};
 use switchback_model::phase::Phase;
 use switchback_model::playbook::{StepEntry, Upgrade};
@@ -19,7 +19,7 @@ pub fn lint(loaded: &LoadedPlaybook) -> Diagnostics {
         unproven(upgrade, &mut out);
         left_in_maintenance(upgrade, &mut out);
         left_stopped(upgrade, &mut out);
-        for (_, entry) in entries(upgrade) {
+        for (_, entry) in &all_entries(upgrade) {
             step(entry, loaded, &mut out);
         }
     }
@@ -179,7 +179,8 @@ fn names(entry: &StepEntry, key: Option<&str>) -> BTreeSet<String> {
 
 fn left_in_maintenance(upgrade: &Upgrade, out: &mut Diagnostics) {
     let mut on: Vec<(String, Span)> = Vec::new();
-    for (_, entry) in entries(upgrade).filter(|(_, entry)| entry.kind.value == "maintenance") {
+    let all = all_entries(upgrade);
+    for (_, entry) in all.iter().filter(|(_, entry)| entry.kind.value == "maintenance") {
         on.extend(names(entry, Some("enter")).into_iter().map(|name| (name, entry.kind.span)));
         let left = names(entry, Some("leave"));
         on.retain(|(name, _)| !left.contains(name));
@@ -199,7 +200,8 @@ fn left_in_maintenance(upgrade: &Upgrade, out: &mut Diagnostics) {
 
 fn left_stopped(upgrade: &Upgrade, out: &mut Diagnostics) {
     let of = |kind: &str, phases: &[Phase]| -> Vec<(String, Span)> {
-        entries(upgrade)
+        all_entries(upgrade)
+            .iter()
             .filter(|(phase, entry)| entry.kind.value == kind && phases.contains(phase))
             .flat_map(|(_, entry)| names(entry, None).into_iter().map(|name| (name, entry.kind.span)))
             .collect()

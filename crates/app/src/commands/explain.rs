@@ -5,8 +5,10 @@ use crate::output::Output;
 use crate::shipped;
 use serde_json::json;
 use std::path::Path;
+use switchback_engine::each;
 use switchback_engine::playbook::{LoadedPlaybook, entries};
 use switchback_engine::registry::Registry;
+use switchback_model::compile::Compile;
 use switchback_model::phase::Phase;
 use switchback_model::playbook::{StepEntry, Upgrade};
 use switchback_model::site_file;
@@ -62,13 +64,7 @@ fn edge(text: &mut String, loaded: &LoadedPlaybook, upgrade: &Upgrade, registry:
             phase = Some(at);
             text.push_str(&format!("\n### {}\n\n", heading(at)));
         }
-        for step in registry.compile(entry, &mut cx).unwrap_or_default() {
-            text.push_str(&format!(
-                "1. {}{}\n",
-                capital(&entry.says.clone().unwrap_or_else(|| step.describe())),
-                reason(entry)
-            ));
-        }
+        steps(text, entry, "", &mut cx, registry);
     }
     if !upgrade.notes.is_empty() {
         text.push_str("\n### For those who use its interfaces\n\n");
@@ -76,6 +72,26 @@ fn edge(text: &mut String, loaded: &LoadedPlaybook, upgrade: &Upgrade, registry:
             text.push_str(&format!("- {note}\n"));
         }
     }
+}
+
+/// A line for each step; the steps of a loop stand below it, once, for a thing that stands for all.
+fn steps(text: &mut String, entry: &StepEntry, indent: &str, cx: &mut Compile<'_>, registry: &Registry) {
+    let Some(body) = each::is_each(entry).then(|| each::read(entry, cx)).flatten() else {
+        for step in registry.compile(entry, cx).unwrap_or_default() {
+            let says = capital(&entry.says.clone().unwrap_or_else(|| step.describe()));
+            text.push_str(&format!("{indent}1. {says}{}\n", reason(entry)));
+        }
+        return;
+    };
+    let place = match (&body.r#in, &body.of) {
+        (Some(place), _) => format!(" of {}", place.value),
+        (None, Some(list)) => format!(" of {list}"),
+        (None, None) => String::new(),
+    };
+    let says = entry.says.as_deref().map(capital).unwrap_or(format!("For each {}{place}", body.r#as.value));
+    text.push_str(&format!("{indent}1. {says}{}:\n", reason(entry)));
+    let deeper = format!("{indent}   ");
+    each::with_sample(&body, cx, &mut |entry, cx| steps(text, entry, &deeper, cx, registry));
 }
 
 fn heading(phase: Phase) -> &'static str {

@@ -5,12 +5,12 @@ use crate::output::Output;
 use crate::shipped;
 use serde_json::json;
 use std::path::Path;
-use switchback_engine::playbook::entries;
+use switchback_engine::playbook::all_entries;
 
 /// Checks it without a site.
 pub fn run(playbook: &str, output: &Output) -> Result<u8, Complaint> {
     let loaded = shipped::load(playbook, Path::new("."), &switchback_steps::registry())?;
-    let steps: usize = loaded.playbook.upgrades.iter().map(|upgrade| entries(upgrade).count()).sum();
+    let steps: usize = loaded.playbook.upgrades.iter().map(|upgrade| all_entries(upgrade).len()).sum();
     let name = &loaded.playbook.playbook.value;
     if output.json {
         output.value(&json!({ "playbook": name, "valid": true, "steps": steps, "digest": loaded.digest }));

@@ -1,0 +1,205 @@
+//! Probes: one question, one verdict.
+
+use super::{Compile, plain_value};
+use crate::decode::Spanned;
+use crate::diagnostic::{Diagnostic, Span};
+use crate::playbook::ProbeBody;
+use crate::probe::{Ask, Probe, Store, Verdict};
+use crate::target::{DATABASES, TargetDef};
+use crate::text::Template;
+use std::collections::BTreeMap;
+
+impl Compile<'_> {
+    /// Returns a probe, or says everything that is wrong with it.
+    pub fn probe(&mut self, body: &ProbeBody) -> Option<Probe> {
+        let ask = self.ask(body)?;
+        let verdict = self.verdict(body)?;
+        let within_ms =
+            body.within.as_ref().map_or(0, |time| u64::try_from(time.get().as_millis()).unwrap_or(u64::MAX));
+        Some(Probe { ask, verdict, otherwise: body.r#else.clone(), help: body.help.clone(), within_ms })
+    }
+
+    fn ask(&mut self, body: &ProbeBody) -> Option<Ask> {
+        let asked = [
+            body.sql.is_some(),
+            !body.table.is_empty(),
+            body.get.is_some(),
+            body.text.is_some(),
+            body.file.is_some(),
+            body.unchanged.is_some(),
+            body.run.is_some(),
+        ];
+        if asked.iter().filter(|one| **one).count() != 1 {
+            let mut diagnostic = Diagnostic::error("P013", "a probe asks exactly one question")
+                .help("give it one of `sql:`, `table:`, `get:`, `text:`, `file:`, `unchanged:`, `run:`");
+            if let Some(span) = body.r#in.as_ref().map(|name| name.span) {
+                diagnostic = diagnostic.at(span, "of this probe");
+            }
+            self.out.push(diagnostic);
+            return None;
+        }
+        self.stray(body)?;
+        if let Some(get) = &body.get {
+            let jq = self.jq(body.jq.as_ref().map(|jq| (jq.value.as_str(), jq.span)))?;
+            return Some(Ask::Get { url: self.url(get)?, jq, status: body.status });
+        }
+        if let Some(text) = &body.text {
+            return Some(Ask::Text { text: self.text(text)? });
+        }
+        if let Some(file) = &body.file {
+            return Some(Ask::File { target: self.target_name(&file.value, file.span, &["file"])? });
+        }
+        if let Some(name) = &body.unchanged {
+            let kinds = [DATABASES[0], DATABASES[1], "file"];
+            return Some(Ask::Unchanged { target: self.target_name(&name.value, name.span, &kinds)? });
+        }
+        if let Some(run) = &body.run {
+            let argv = run.iter().map(|arg| self.text(arg)).collect::<Option<Vec<_>>>()?;
+            return Some(Ask::Run { argv, exit: i32::from(body.exit.unwrap_or(0)) });
+        }
+        let Some(place) = &body.r#in else {
+            let table = body.table.first().map(Template::span);
+            let span = body.sql.as_ref().map(|text| text.span).or(table).unwrap_or_default();
+            self.out.push(
+                Diagnostic::error("P006", "this probe does not say which database it asks")
+                    .at(span, "asked where?")
+                    .help("add `in:` with the name of a target"),
+            );
+            return None;
+        };
+        let store = self.store(place)?;
+        if !body.table.is_empty() {
+            return self.table(body, store);
+        }
+        let sql = body.sql.as_ref()?;
+        let text = self.sql(&sql.value, sql.span)?;
+        let params = self.parameters(&text);
+        Some(Ask::Sql { store, sql: text, params })
+    }
+
+    /// Returns a database to be asked, or the copy that this run made.
+    fn store(&mut self, place: &Spanned<String>) -> Option<Store> {
+        let store = Store::parse(&place.value);
+        self.target_name(&store.target, place.span, &DATABASES)?;
+        if store.backup && matches!(self.targets.get(&store.target), Some(TargetDef::Postgres { .. })) {
+            self.out.push(
+                Diagnostic::error(
+                    "P013",
+                    format!("the backup of {} is a dump, which cannot be asked", store.target),
+                )
+                .at(place.span, "asked here")
+                .help("ask the database itself, or compare with `unchanged:`"),
+            );
+            return None;
+        }
+        Some(store)
+    }
+
+    fn table(&mut self, body: &ProbeBody, store: Store) -> Option<Ask> {
+        let columns = match &body.columns {
+            Some(columns) => columns.iter().map(|(here, there)| (here.text.clone(), there.clone())).collect(),
+            None => BTreeMap::from([("*".to_owned(), "*".to_owned())]),
+        };
+        let postgres = matches!(self.targets.get(&store.target), Some(TargetDef::Postgres { .. }));
+        let (schema, table) = match (body.table.as_slice(), postgres) {
+            ([table], false) => (None, self.identifier(table)?),
+            ([schema, table], true) => (Some(self.identifier(schema)?), self.identifier(table)?),
+            (names, _) => {
+                let wanted = if postgres { "`[SCHEMA, TABLE]`" } else { "the name of the table alone" };
+                self.out.push(
+                    Diagnostic::error("P013", "this does not name one table of this database")
+                        .at(names.first().map(Template::span).unwrap_or_default(), "names it")
+                        .help(format!("write {wanted}")),
+                );
+                return None;
+            }
+        };
+        Some(Ask::Table { store, schema, table, columns })
+    }
+
+    /// Compiles a jq program only to say what is wrong with it.
+    fn jq(&mut self, program: Option<(&str, Span)>) -> Option<Option<String>> {
+        let Some((text, span)) = program else { return Some(None) };
+        match crate::jq::check(text) {
+            Ok(()) => Some(Some(text.to_owned())),
+            Err(error) => {
+                self.out.push(
+                    Diagnostic::error("P015", "this is not a jq program")
+                        .at(span, error.to_string())
+                        .help("every part of a program has to be complete, such as `.tables | length`"),
+                );
+                None
+            }
+        }
+    }
+
+    /// Says which keys belong to another question than the one that is asked: they would be left out without a word.
+    fn stray(&mut self, body: &ProbeBody) -> Option<()> {
+        let belongs = [
+            ("jq", body.jq.is_some(), "get", body.get.is_some()),
+            ("status", body.status.is_some(), "get", body.get.is_some()),
+            ("exit", body.exit.is_some(), "run", body.run.is_some()),
+            ("columns", body.columns.is_some(), "table", !body.table.is_empty()),
+            ("in", body.r#in.is_some() && body.unchanged.is_some(), "sql", body.sql.is_some()),
+        ];
+        let found = belongs.into_iter().find(|(_, given, _, asked)| *given && !asked);
+        let Some((key, _, of, _)) = found else { return Some(()) };
+        self.out.push(
+            Diagnostic::error("P013", format!("`{key}:` belongs to a probe that asks by `{of}:`"))
+                .help(format!("take `{key}:` out, or ask by `{of}:`")),
+        );
+        None
+    }
+
+    fn verdict(&mut self, body: &ProbeBody) -> Option<Verdict> {
+        let wanted = [
+            body.is.is_some(),
+            body.none.is_some(),
+            body.same_as.is_some(),
+            body.matches.is_some(),
+            body.lacks.is_some(),
+        ];
+        if body.unchanged.is_some() {
+            if wanted.into_iter().any(|one| one) {
+                self.out.push(
+                    Diagnostic::error("P013", "`unchanged:` is a question and its answer")
+                        .help("take the other verdict out; ask again for another answer"),
+                );
+                return None;
+            }
+            return Some(Verdict::None);
+        }
+        if wanted.into_iter().filter(|one| *one).count() > 1 {
+            self.out.push(Diagnostic::error("P013", "a probe wants one answer").help(
+                "leave one of `is:`, `none:`, `same_as:`, `matches:`, `lacks:`; ask again for another",
+            ));
+            return None;
+        }
+        if let Some(same_as) = &body.same_as {
+            return Some(Verdict::SameAs { other: Box::new(self.ask(same_as)?) });
+        }
+        if let Some(values) = &body.is {
+            return Some(Verdict::Is { any: values.iter().map(plain_value).collect() });
+        }
+        if body.none == Some(true) {
+            return Some(Verdict::None);
+        }
+        for (regex, lacks) in [(&body.matches, false), (&body.lacks, true)] {
+            let Some(regex) = regex else { continue };
+            if let Err(error) = regex::Regex::new(&regex.value) {
+                self.out.push(
+                    Diagnostic::error("P016", "this is not a regular expression")
+                        .at(
+                            regex.span,
+                            error.to_string().lines().last().unwrap_or_default().trim().trim_start_matches("error: "),
+                        )
+                        .help("put a backslash before a character that stands for itself, and the whole in single quotes"),
+                );
+                return None;
+            }
+            let regex = regex.value.clone();
+            return Some(if lacks { Verdict::Lacks { regex } } else { Verdict::Matches { regex } });
+        }
+        Some(Verdict::Holds)
+    }
+}
