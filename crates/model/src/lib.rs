@@ -21,6 +21,7 @@ pub mod playbook;
 pub mod probe;
 pub mod record;
 pub mod run;
+pub mod schema_file;
 pub mod site_file;
 pub mod suggest;
 pub mod target;
