@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use switchback_model::digest::{Cell, TableDigest};
 
 use crate::sqlite::fingerprint::quote;
-use crate::sqlite::scan::{ScanError, cell, scan};
+use crate::sqlite::scan::{Grouping, ScanError, cell, scan};
 use crate::tell::{Failure, Halt, Tell, Unit};
 
 /// How many differing rows are named.
@@ -154,7 +154,7 @@ fn digest(
     let list: Vec<String> = columns.iter().map(|name| column(name)).collect();
     let list: Vec<&str> = list.iter().map(String::as_str).collect();
     let from = format!("main.{} AS t", quote(table));
-    scan(connection, &list, &from, table, tell).map_err(|error| match error {
+    scan(connection, &list, &from, Grouping::Rows, table, tell).map_err(|error| match error {
         ScanError::Sql(source) => CompareError::Table { table: table.to_owned(), source },
         ScanError::Halt(halt) => CompareError::Halt(halt),
     })

@@ -12,7 +12,7 @@ use switchback_model::digest::{Cell, Digest, RowHasher, TableDigest};
 use crate::sqlite::collation::stand_in;
 use crate::sqlite::connect::{Database, is_immutable};
 use crate::sqlite::ledger::LEDGER;
-use crate::sqlite::scan::{ScanError, cell, scan};
+use crate::sqlite::scan::{Grouping, RUN, ScanError, cell, scan};
 use crate::tell::{Failure, Halt, Tell};
 
 /// Why a fingerprint could not be taken. Nothing was changed.
@@ -405,9 +405,14 @@ impl Table {
         if span < 4096 {
             return Ok(vec![None]);
         }
-        // More ranges than workers, because rows are not spread evenly over their ids.
-        let parts = (workers * 8) as i128;
-        let border = |part: i128| i128::from(first) + span * part / parts;
+        // More ranges than workers, because rows are not spread evenly over their ids, and because the last to be ready
+        // is waited for; and more for a large table, so that its progress shows. Each begins where a run of the digest does.
+        let parts = (span >> 18).clamp((workers * 8) as i128, 4096.max((workers * 8) as i128));
+        let border = |part: i128| match i128::from(first) + span * part / parts {
+            _ if part == 0 => i128::from(first),
+            border if part == parts => border,
+            border => border - border.rem_euclid(i128::from(RUN)),
+        };
         let narrow = |value: i128| i64::try_from(value).unwrap_or(last);
         Ok((0..parts).map(|part| Some((narrow(border(part)), narrow(border(part + 1) - 1)))).collect())
     }
@@ -431,7 +436,9 @@ impl Table {
         // WITHOUT ROWID is an index itself: there the clause can leave SQLite with nothing to read ("no query solution").
         let hint = if self.without_rowid { "" } else { " NOT INDEXED" };
         let from = format!("main.{}{hint}{bounds}", quote(&self.name));
-        scan(connection, &list, &from, &self.name, tell).map_err(|error| match error {
+        // Such a scan goes through a table with row ids in their order; where the row id has no name, rows count one by one.
+        let grouping = if self.rowid.is_some() { Grouping::Runs } else { Grouping::Rows };
+        scan(connection, &list, &from, grouping, &self.name, tell).map_err(|error| match error {
             ScanError::Sql(source) => self.failed(source),
             ScanError::Halt(halt) => FingerprintError::Halt(halt),
         })
