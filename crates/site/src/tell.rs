@@ -145,6 +145,7 @@ impl Faults {
 pub struct Tell {
     sink: Sink,
     stop: Arc<AtomicBool>,
+    abandoned: Option<Arc<AtomicBool>>,
     faults: Arc<Faults>,
 }
 
@@ -157,7 +158,7 @@ impl fmt::Debug for Tell {
 impl Tell {
     /// Reports to `sink`, stops when `stop` turns true, and is cut where `faults` says.
     pub fn new(sink: Sink, stop: Arc<AtomicBool>, faults: Arc<Faults>) -> Tell {
-        Tell { sink, stop, faults }
+        Tell { sink, stop, abandoned: None, faults }
     }
 
     /// Reports to nobody, is never stopped and never cut.
@@ -168,6 +169,17 @@ impl Tell {
     /// Reports to nobody and is cut where `faults` says.
     pub fn with_faults(faults: Arc<Faults>) -> Tell {
         Tell::new(Arc::new(|_| ()), Arc::new(AtomicBool::new(false)), faults)
+    }
+
+    /// Returns the companion of a part of the work that nobody hears of: two voices about one thing would garble the
+    /// progress. It stops when the whole does, and passes no fault points.
+    pub fn unheard(&self) -> Tell {
+        Tell { sink: Arc::new(|_| ()), faults: Arc::new(Faults::none()), ..self.clone() }
+    }
+
+    /// The same, for a part of the work that is also of no use once `abandoned` turns true.
+    pub fn unheard_until(&self, abandoned: Arc<AtomicBool>) -> Tell {
+        Tell { abandoned: Some(abandoned), ..self.unheard() }
     }
 
     /// Shows how far the work has come.
@@ -182,7 +194,8 @@ impl Tell {
 
     /// Returns `Err(Halt::Interrupted)` once a stop was asked for. Called between batches, never inside one.
     pub fn go_on(&self) -> Result<(), Halt> {
-        if self.stop.load(Ordering::Relaxed) { Err(Halt::Interrupted) } else { Ok(()) }
+        let abandoned = self.abandoned.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed));
+        if abandoned || self.stop.load(Ordering::Relaxed) { Err(Halt::Interrupted) } else { Ok(()) }
     }
 
     /// The flag behind [`Tell::go_on`], for drivers that poll it themselves.

@@ -2,21 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use serde::{Deserialize, Serialize};
-use switchback_model::digest::Digest;
 
 use crate::sqlite::collation::{is_standing_in, stand_in};
 use crate::sqlite::connect::{Database, OpenError, open_immutable, side_file};
 use crate::sqlite::fingerprint::{Fingerprint, FingerprintError, Snapshot, join};
+use crate::sqlite::shares::Shares;
 use crate::sqlite::traits::{FileTraits, TraitsError};
-use crate::tell::{Failure, Faults, Halt, Tell, Unit};
+use crate::tell::{Failure, Halt, Tell, Unit};
 
 /// Why a backup could not be made. The source is unchanged, and no file has the name of the backup that is not one.
 #[derive(Debug, thiserror::Error)]
@@ -100,8 +101,6 @@ pub struct BackupReport {
     pub bytes: u64,
     /// Its rows, by table.
     pub rows: BTreeMap<String, u64>,
-    /// The digest of the file's bytes.
-    pub file: Digest,
     /// What the source was, and the copy is.
     pub fingerprint: Fingerprint,
     /// Owner, mode and attributes of the source; the copy itself is readable by its owner alone.
@@ -112,9 +111,10 @@ pub struct BackupReport {
 
 /// Backs up `source` to the file `dest`, while others may read and write the source.
 ///
-/// One read transaction spans the copy of the pages and the fingerprint of the source, so both are of one moment. In WAL
-/// mode writers go on meanwhile; in rollback mode their commits wait, as SQLite has one version of a page there.
-/// The pages go to `dest.partial`; that file is checked page by page and row by row against the source, synced, and only
+/// One read transaction spans the copy of the pages and its proof. A second connection reads the rows of the source at the
+/// same time; where it saw another moment than the copy, because of a commit between the two, they are read again in that
+/// transaction. In WAL mode writers go on meanwhile; in rollback mode their commits wait, as SQLite has one version of a
+/// page there. The pages go to `dest.partial`; that file is checked page by page and row by row against the source, synced, and only
 /// then renamed. After `Ok` the backup survives a power cut; after anything else there is no `dest`, or a proven one.
 ///
 /// When `dest` exists and holds what the source holds now, this is a repeat and changes nothing; any other `dest` is refused.
@@ -129,7 +129,7 @@ pub fn backup(source: &Database, dest: &Path, tell: &Tell) -> Result<BackupRepor
         return repeat(&path, &connection, dest, tell);
     }
     let partial = partial_of(dest);
-    let report = make(&path, connection, &partial, tell).and_then(|report| {
+    let report = make(source, &path, connection, &partial, tell).and_then(|report| {
         tell.point("sqlite.backup.rename")?;
         std::fs::rename(&partial, dest).map_err(|source| io(dest, source))?;
         tell.point("sqlite.backup.renamed")?;
@@ -156,8 +156,8 @@ pub fn scratch_copy(source: &Database, dest: &Path, tell: &Tell) -> Result<Backu
 
 /// Reads a backup that was made before and proves it again; `traits` are those that were recorded with it.
 pub fn read_backup(path: &Path, traits: &FileTraits, tell: &Tell) -> Result<BackupReport, BackupError> {
-    let proof = std::thread::scope(|scope| prove(scope, path, tell).wait(path))?;
-    Ok(report(proof, traits.clone()))
+    let ((), proof) = prove(path, path, tell, || ());
+    Ok(report(proof?, traits.clone()))
 }
 
 fn repeat(
@@ -166,11 +166,7 @@ fn repeat(
     dest: &Path,
     tell: &Tell,
 ) -> Result<BackupReport, BackupError> {
-    let (source, proof) = std::thread::scope(|scope| {
-        let proof = prove(scope, dest, tell);
-        let source = Fingerprint::read(connection, &unheard(tell));
-        (source, proof.wait(dest))
-    });
+    let (source, proof) = prove(dest, dest, tell, || Fingerprint::read(connection, &tell.unheard()));
     let (source, proof) = (source?, proof?);
     let lines = proof.fingerprint.differences(&source);
     if !lines.is_empty() {
@@ -182,6 +178,7 @@ fn repeat(
 }
 
 fn make(
+    source: &Database,
     path: &Path,
     connection: Connection,
     partial: &Path,
@@ -189,38 +186,64 @@ fn make(
 ) -> Result<BackupReport, BackupError> {
     let sqlite = |source| BackupError::Sqlite { path: path.to_owned(), source };
     let traits = FileTraits::of(path)?;
+    let second = second(source);
     tell.point("sqlite.backup.create")?;
     create(partial).map_err(|source| io(partial, source))?;
     tell.point("sqlite.backup.created")?;
     let snapshot = Snapshot::hold(&connection).map_err(sqlite)?;
-    copy_pages(path, &connection, partial, tell)?;
-    tell.point("sqlite.backup.copied")?;
+    let held = || Fingerprint::read(&connection, &tell.unheard());
+    let abandon = Abandon::default();
     let (source, proof) = std::thread::scope(|scope| {
-        let proof = prove(scope, partial, tell);
-        let source = Fingerprint::read(&connection, &unheard(tell));
-        (source, proof.wait(path))
-    });
-    drop(snapshot);
+        // Whatever way this block is left, the other thread does not read on for nothing.
+        let abandon = abandon;
+        let unheard = tell.unheard_until(abandon.0.clone());
+        let beside = scope.spawn(move || Fingerprint::read_alone(second?, &unheard));
+        copy_pages(path, &connection, partial, tell)?;
+        tell.point("sqlite.backup.copied")?;
+        Ok::<_, BackupError>(prove(partial, path, tell, || match join(beside) {
+            // The second may have been refused, and then the first does without.
+            Err(error) if error.halt().is_none() => held(),
+            read => read,
+        }))
+    })?;
     // Broken pages are named as such, even where they also made the source unreadable.
     let proof = match (source, proof) {
         (_, Err(error @ BackupError::Damaged { .. })) => return Err(error),
         (Err(error), _) => return Err(error.into()),
         (Ok(source), proof) => {
             let proof = proof?;
-            let lines = proof.fingerprint.differences(&source);
-            if !lines.is_empty() {
-                return Err(BackupError::Differs { path: path.to_owned(), lines });
+            // Equal is equal, whatever moment the second connection saw. If a commit came between the two, it saw another
+            // one than was copied, and only the one that was copied can tell.
+            if proof.fingerprint != source {
+                let lines = proof.fingerprint.differences(&held()?);
+                if !lines.is_empty() {
+                    return Err(BackupError::Differs { path: path.to_owned(), lines });
+                }
             }
             proof
         }
     };
+    drop(snapshot);
     tell.point("sqlite.backup.proven")?;
     Ok(report(proof, traits))
 }
 
-/// Source and copy are read at the same time; two voices about the same tables would garble the progress.
-fn unheard(tell: &Tell) -> Tell {
-    Tell::new(Arc::new(|_| ()), tell.stop_flag(), Arc::new(Faults::none()))
+/// Opens another connection to read the rows of the source by, while the first copies its pages.
+///
+/// It is opened before the first begins to read, and waits for nobody: a writer that has announced itself in rollback mode
+/// waits for the first reader and keeps a second one out until then (sqlite.org/lockingv3.html, PENDING).
+fn second(source: &Database) -> Result<Connection, FingerprintError> {
+    Ok(source.clone().busy_timeout(Duration::ZERO).open_read()?)
+}
+
+/// Turns true when it goes.
+#[derive(Default)]
+struct Abandon(Arc<AtomicBool>);
+
+impl Drop for Abandon {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn create(partial: &Path) -> std::io::Result<()> {
@@ -267,54 +290,60 @@ fn copy_pages(path: &Path, from: &Connection, partial: &Path, tell: &Tell) -> Re
     to.close().map_err(|(_, source)| sqlite(source))
 }
 
-/// What two threads found out about a copy.
+/// What was found out about a copy.
 struct Proof {
     bytes: u64,
-    file: Digest,
     fingerprint: Fingerprint,
     complaints: Vec<String>,
 }
 
-type Pending<'scope, T> = std::thread::ScopedJoinHandle<'scope, Result<T, BackupError>>;
+/// How many share the rows of a copy; by then another thread looks at its pages.
+const READERS: usize = 2;
 
-/// The proof of a copy in the making: its pages on one thread, its rows on another.
-struct Proving<'scope> {
-    pages: Pending<'scope, Vec<String>>,
-    rows: Pending<'scope, (u64, Digest, Fingerprint)>,
-}
-
-fn prove<'scope, 'env>(
-    scope: &'scope std::thread::Scope<'scope, 'env>,
-    copy: &'env Path,
-    tell: &'env Tell,
-) -> Proving<'scope> {
-    let pages = scope.spawn(move || {
-        File::open(copy).and_then(|file| file.sync_all()).map_err(|source| io(copy, source))?;
-        check_pages(copy, tell)
+/// Proves the copy in the making: syncs it, has its pages checked and its rows read, and does `beside` meanwhile. Whoever
+/// is ready with his own helps with the rows.
+///
+/// `subject` is what is called damaged if it is.
+fn prove<T>(
+    copy: &Path,
+    subject: &Path,
+    tell: &Tell,
+    beside: impl FnOnce() -> T,
+) -> (T, Result<Proof, BackupError>) {
+    let open = || -> Result<Connection, FingerprintError> {
+        let connection = open_immutable(copy)?;
+        stand_in(&connection)?;
+        Ok(connection)
+    };
+    let shares = open().and_then(|connection| Shares::of(&connection, READERS));
+    let read = || match &shares {
+        Ok(shares) => shares.work(&open()?, tell),
+        Err(_) => Ok(()),
+    };
+    let (beside, synced, pages, rows) = std::thread::scope(|scope| {
+        let synced = scope.spawn(|| File::open(copy).and_then(|file| file.sync_all().and(file.metadata())));
+        let pages = scope.spawn(|| check_pages(copy, tell));
+        let rows = scope.spawn(read);
+        let beside = beside();
+        let helped = read();
+        (beside, join(synced), join(pages), join(rows).and(helped))
     });
-    let rows = scope.spawn(move || {
-        let (bytes, file) = digest_file(copy, tell)?;
-        Ok((bytes, file, Fingerprint::read_alone(open_immutable(copy)?, tell)?))
-    });
-    Proving { pages, rows }
-}
-
-impl Proving<'_> {
-    /// Waits for both threads; `subject` is what is called damaged if it is.
-    fn wait(self, subject: &Path) -> Result<Proof, BackupError> {
-        let (pages, rows) = (join(self.pages), join(self.rows));
+    let proof = || {
+        let bytes = synced.map_err(|source| io(copy, source))?.len();
         let (damage, complaints): (Vec<_>, Vec<_>) = pages?.into_iter().partition(|line| !is_complaint(line));
         if !damage.is_empty() {
             return Err(BackupError::Damaged { path: subject.to_owned(), lines: damage });
         }
-        let (bytes, file, fingerprint) = rows?;
-        Ok(Proof { bytes, file, fingerprint, complaints })
-    }
+        let shares = shares?;
+        rows?;
+        Ok(Proof { bytes, fingerprint: shares.fingerprint(), complaints })
+    };
+    (beside, proof())
 }
 
 fn report(proof: Proof, traits: FileTraits) -> BackupReport {
-    let Proof { bytes, file, fingerprint, complaints } = proof;
-    BackupReport { bytes, rows: fingerprint.counts(), file, fingerprint, traits, complaints }
+    let Proof { bytes, fingerprint, complaints } = proof;
+    BackupReport { bytes, rows: fingerprint.counts(), fingerprint, traits, complaints }
 }
 
 /// Runs `quick_check` and returns what it says, which is nothing for a sound copy.
@@ -329,7 +358,7 @@ fn check_pages(copy: &Path, tell: &Tell) -> Result<Vec<String>, BackupError> {
     let mut connection = open_immutable(copy)?;
     stand_in(&connection).map_err(sqlite)?;
     let stop = tell.stop_flag();
-    let stopped = move || stop.load(std::sync::atomic::Ordering::Relaxed);
+    let stopped = move || stop.load(Ordering::Relaxed);
     connection.progress_handler(100_000, Some(stopped)).map_err(sqlite)?;
     // CHECK constraints may call functions that only the application has; they say nothing about the pages.
     connection.pragma_update(None, "ignore_check_constraints", true).map_err(sqlite)?;
@@ -348,23 +377,6 @@ fn is_complaint(line: &str) -> bool {
     // The texts are those of sqlite3Pragma (pragma.c); "non-unique entry in index" is damage.
     let typed = line.starts_with("non-") && line.contains(" value in ");
     line.starts_with("NULL value in ") || typed
-}
-
-fn digest_file(path: &Path, tell: &Tell) -> Result<(u64, Digest), BackupError> {
-    let mut file = File::open(path).map_err(|source| io(path, source))?;
-    let (mut hasher, mut buffer, mut bytes) = (blake3::Hasher::new(), vec![0u8; 1 << 20], 0u64);
-    loop {
-        tell.go_on()?;
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok((bytes, Digest(*hasher.finalize().as_bytes()))),
-            Ok(len) => {
-                hasher.update(&buffer[..len]);
-                bytes += len as u64;
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(source) => return Err(io(path, source)),
-        }
-    }
 }
 
 /// Says whether two paths lead to one file, by links or otherwise.

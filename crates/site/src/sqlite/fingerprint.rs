@@ -1,8 +1,7 @@
 //! What makes two states of a SQLite database equal: catalog, rows with their storage classes, sequences, pragmas.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::FileExt;
-use std::sync::Mutex;
 
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
@@ -13,6 +12,7 @@ use crate::sqlite::collation::stand_in;
 use crate::sqlite::connect::{Database, is_immutable};
 use crate::sqlite::ledger::LEDGER;
 use crate::sqlite::scan::{Grouping, RUN, ScanError, cell, scan};
+use crate::sqlite::shares::Shares;
 use crate::tell::{Failure, Halt, Tell};
 
 /// Why a fingerprint could not be taken. Nothing was changed.
@@ -118,34 +118,18 @@ impl Fingerprint {
     ) -> Result<Fingerprint, FingerprintError> {
         let connection = open()?;
         stand_in(&connection)?;
-        let (mut fingerprint, tables) = outline(&connection)?;
-        let mut queue = VecDeque::new();
-        for table in &tables {
-            fingerprint.tables.insert(table.name.clone(), TableDigest::default());
-            let ranges = table.ranges(&connection, workers)?;
-            queue.extend(ranges.into_iter().map(|range| (table, range)));
-        }
+        let shares = Shares::of(&connection, workers)?;
         drop(connection);
-        let queue = Mutex::new(queue);
-        let work = || -> Result<BTreeMap<String, TableDigest>, FingerprintError> {
+        let work = || -> Result<(), FingerprintError> {
             let connection = open()?;
             stand_in(&connection)?;
-            let mut parts: BTreeMap<String, TableDigest> = BTreeMap::new();
-            loop {
-                let next = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front();
-                let Some((table, range)) = next else { return Ok(parts) };
-                let part = table.digest(&connection, range, tell)?;
-                parts.entry(table.name.clone()).or_default().merge(&part);
-            }
+            shares.work(&connection, tell)
         };
-        let parts = std::thread::scope(|scope| {
+        std::thread::scope(|scope| {
             let handles: Vec<_> = (0..workers.max(1)).map(|_| scope.spawn(work)).collect();
-            handles.into_iter().map(join).collect::<Result<Vec<_>, _>>()
+            handles.into_iter().try_for_each(join)
         })?;
-        for (name, part) in parts.into_iter().flatten() {
-            fingerprint.tables.entry(name).or_default().merge(&part);
-        }
-        Ok(fingerprint)
+        Ok(shares.fingerprint())
     }
 
     /// Returns how many rows each table has.
@@ -249,7 +233,7 @@ impl Drop for Snapshot<'_> {
 }
 
 /// Everything but the rows, and the tables whose rows are to be read.
-fn outline(connection: &Connection) -> Result<(Fingerprint, Vec<Table>), FingerprintError> {
+pub(super) fn outline(connection: &Connection) -> Result<(Fingerprint, Vec<Table>), FingerprintError> {
     let objects = objects(connection)?;
     let tables = tables(connection)?;
     let schema = schema_digest(&objects);
@@ -331,8 +315,8 @@ fn journal_mode(connection: &Connection) -> Result<&'static str, FingerprintErro
 }
 
 /// A table whose rows count, and how to read them.
-struct Table {
-    name: String,
+pub(super) struct Table {
+    pub name: String,
     /// A name under which the row id can be asked for, if it has one.
     rowid: Option<&'static str>,
     without_rowid: bool,
@@ -341,7 +325,7 @@ struct Table {
 }
 
 /// An inclusive range of row ids; `None` is the whole table.
-type Range = Option<(i64, i64)>;
+pub(super) type Range = Option<(i64, i64)>;
 
 fn tables(connection: &Connection) -> Result<Vec<Table>, FingerprintError> {
     let mut list = connection.prepare(
@@ -392,7 +376,7 @@ impl Table {
     }
 
     /// Cuts a large table into ranges that several connections can read at once.
-    fn ranges(&self, connection: &Connection, workers: usize) -> Result<Vec<Range>, FingerprintError> {
+    pub fn ranges(&self, connection: &Connection, workers: usize) -> Result<Vec<Range>, FingerprintError> {
         let Some(rowid) = self.rowid.filter(|_| workers > 1) else { return Ok(vec![None]) };
         let table = quote(&self.name);
         // Two subqueries: min and max in one SELECT would scan the table (sqlite.org/optoverview.html §14).
@@ -417,7 +401,7 @@ impl Table {
         Ok((0..parts).map(|part| Some((narrow(border(part)), narrow(border(part + 1) - 1)))).collect())
     }
 
-    fn digest(
+    pub fn digest(
         &self,
         connection: &Connection,
         range: Range,

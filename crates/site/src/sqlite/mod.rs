@@ -33,6 +33,7 @@ pub mod ledger;
 pub mod restore;
 pub(crate) mod scan;
 pub mod script;
+mod shares;
 pub mod stamp;
 pub mod traits;
 
