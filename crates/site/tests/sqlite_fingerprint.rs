@@ -5,7 +5,7 @@ mod sqlite_common;
 
 use sqlite_common::{app, fingerprint, hostile};
 use switchback_site::Tell;
-use switchback_site::sqlite::{Fingerprint, ledger, open_immutable, schema_fingerprint};
+use switchback_site::sqlite::{Database, Fingerprint, ledger, open_immutable, schema_fingerprint};
 
 #[test]
 fn every_kind_of_change_shows_and_is_named() {
@@ -83,6 +83,30 @@ fn several_workers_find_what_one_finds() {
     assert_eq!(one.counts()["t"], 20000);
     assert_eq!(one.counts()["edge"], 3);
     assert_eq!(one.counts()["none"], 0);
+}
+
+#[test]
+fn two_readers_of_a_large_database_find_what_one_finds() {
+    let of = |path: &std::path::Path| Fingerprint::of(&Database::new(path), &Tell::quiet()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("large.db");
+    let connection = app(&path);
+    connection
+        .execute_batch(
+            "CREATE TABLE t(a, b); CREATE TABLE w(k PRIMARY KEY, b) WITHOUT ROWID;
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000)
+             INSERT INTO t SELECT i, randomblob(400) FROM n;
+             INSERT INTO w SELECT a, b FROM t WHERE a % 3 = 0; DELETE FROM t WHERE a BETWEEN 9000 AND 9999;",
+        )
+        .unwrap();
+    let together = of(&path);
+    assert!(std::fs::metadata(&path).unwrap().len() > 8 << 20);
+    assert_eq!(together, Fingerprint::read(&connection, &Tell::quiet()).unwrap());
+    connection.execute("UPDATE t SET b = x'00' WHERE a = 15000", []).unwrap();
+    assert_eq!(of(&path).differences(&together).len(), 1);
+    // A writer that waits to commit keeps new readers out, and a reader that is in does not mind.
+    connection.execute_batch("BEGIN IMMEDIATE; DELETE FROM t").unwrap();
+    assert_eq!(of(&path).differences(&together).len(), 1);
 }
 
 #[test]
