@@ -130,8 +130,8 @@ impl Database {
     ///
     /// The search path of the session is empty, so a name that is not qualified finds nothing; times, numbers and bytes
     /// are printed in full and in one way, wherever the server is. No time limit of the role's or the server's own ends
-    /// the session, and where the server can, it notices within seconds that we are gone. The first connection looks
-    /// whether the way there keeps sessions apart.
+    /// the session, and where the server can, it notices within seconds that we are gone. Questions to the catalog are not
+    /// compiled, which would take longer than they do. The first connection looks whether the way keeps sessions apart.
     pub fn connect(&self, name: &str, access: Access) -> Result<Client, OpenError> {
         self.look_at_the_way()?;
         let mut client = self.plain(name)?;
@@ -152,7 +152,7 @@ impl Database {
                 "SET search_path = ''; SET default_transaction_read_only = {read_only}; SET client_encoding = 'UTF8'; \
                  SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres'; SET timezone = 'UTC'; \
                  SET extra_float_digits = 3; SET bytea_output = 'hex'; SET statement_timeout = 0; \
-                 SET idle_in_transaction_session_timeout = 0; SET row_security = off; SET xmloption = 'content'; \
+                 SET idle_in_transaction_session_timeout = 0; SET row_security = off; SET xmloption = 'content'; SET jit = off; \
                  SET default_transaction_isolation = 'read committed'; SET default_transaction_deferrable = off; \
                  SET standard_conforming_strings = on; SET lock_timeout = '900ms'"
             ))

@@ -2,6 +2,9 @@
 
 pub mod address;
 pub mod ask;
+pub mod catalog;
+mod catalog_lines;
+mod catalog_sql;
 pub mod connect;
 pub mod copy_stream;
 mod hands;
@@ -9,6 +12,7 @@ pub mod ledger;
 pub mod lexer;
 pub mod lock;
 pub mod names;
+pub mod outsiders;
 pub mod params;
 mod passfile;
 mod pooler;
@@ -20,11 +24,13 @@ pub mod wait;
 
 pub use address::{Address, AddressError, Protection, Surroundings};
 pub use ask::{AskError, query};
+pub use catalog::{Catalog, CatalogError, Column, ForeignKey, Identity, Key, Table, TableKind};
 pub use connect::{Access, Database, OpenError, watched};
 pub use copy_stream::{CopyError, CopyReader, CopyRow, digest_query};
 pub use ledger::{CursorRow, LedgerError, LedgerRow, Swept};
 pub use lock::{Lock, LockError, session_name, take, writer};
 pub use names::{NameError, literal, qualified, quote};
+pub use outsiders::{Outsiders, outsiders};
 pub use params::{BindError, Param, bind};
 pub use postgres::Client;
 pub use rights::{Rights, SchemaRights};
