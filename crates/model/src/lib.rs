@@ -7,6 +7,7 @@ extern crate self as switchback_model;
 
 pub mod address;
 pub mod compile;
+pub mod config;
 pub mod decide;
 pub mod decode;
 pub mod diagnostic;

@@ -1,0 +1,14 @@
+//! YAML files.
+
+mod edit;
+mod insert;
+mod meaning;
+mod parse;
+mod path;
+mod place;
+mod remove;
+mod render;
+mod replace;
+mod splice;
+
+pub(super) use edit::Yaml;
