@@ -5,6 +5,7 @@ pub mod alter;
 pub mod backup;
 mod check;
 mod database;
+pub mod edit;
 pub mod ensure;
 pub mod expect;
 pub mod file;
@@ -39,10 +40,10 @@ macro_rules! steps {
 }
 
 steps! {
-    kinds: alter::AlterKind, backup::BackupKind, ensure::EnsureKind, expect::ExpectKind, file::FileKind,
+    kinds: alter::AlterKind, backup::BackupKind, edit::EditKind, ensure::EnsureKind, expect::ExpectKind, file::FileKind,
         maintenance::MaintenanceKind, manual::ManualKind, require::RequireKind, restart::RestartKind, run::RunKind,
         sql::SqlKind, start::StartKind, stop::StopKind;
-    steps: alter::Alter, backup::Backup, ensure::Ensure, expect::Expect, file::PutFile, maintenance::Maintenance,
+    steps: alter::Alter, backup::Backup, edit::Edit, ensure::Ensure, expect::Expect, file::PutFile, maintenance::Maintenance,
         manual::Manual, require::Require, run::Run, sql::Sql, start::Start, stop::Stop, sweep::Sweep, trial::Trial,
 }
 

@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod check;
+pub mod edit;
 mod endpoint;
 pub mod file;
 pub mod maintenance;

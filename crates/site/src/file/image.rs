@@ -63,6 +63,18 @@ impl Image {
         FileImage::of(&place.real, &file, &found, digest, len, place.links).map(Image::File)
     }
 
+    /// Whether owner, mode, attributes and links are those of another: what was written into a file leaves them.
+    pub fn differs_in_content_only(&self, other: &Image) -> bool {
+        match (self, other) {
+            (Image::File(now), Image::File(other)) => {
+                let FileImage { digest: _, len: _, mode, uid, gid, xattrs, links } = now;
+                (mode, uid, gid, xattrs, links)
+                    == (&other.mode, &other.uid, &other.gid, &other.xattrs, &other.links)
+            }
+            _ => self == other,
+        }
+    }
+
     /// Returns the symbolic links on the way to the file.
     pub fn links(&self) -> &[Link] {
         match self {

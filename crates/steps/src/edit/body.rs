@@ -1,0 +1,168 @@
+//! An `edit` step as a playbook writes it.
+
+use super::Edit;
+use switchback_engine::Kind;
+use switchback_engine::registry::Compiled;
+use switchback_model::compile::Compile;
+use switchback_model::config::{ConfigFormat, Edits, Wanted};
+use switchback_model::decode::{Decode, Decoder, Keyed, Spanned};
+use switchback_model::diagnostic::{Diagnostic, Span};
+use switchback_model::record;
+use switchback_model::target::TargetDef;
+use switchback_model::text::{Part, Template};
+use switchback_model::tree::{Node, Value as Tree};
+
+record! {
+    /// Changes keys of a config file; comments, order, quoting and line ends of everything else stay.
+    pub struct EditBody {
+        /// The file target.
+        pub file: Spanned<String>,
+        /// What the file is; where its name does not say so.
+        pub format: Option<ConfigFormat>,
+        /// Old key to new key; first of all.
+        pub rename: Keyed<Spanned<String>>,
+        /// Key to value.
+        pub set: Keyed<Node>,
+        /// Keys that go with their values.
+        pub delete: Vec<Spanned<String>>,
+    }
+}
+
+/// The kind.
+pub struct EditKind;
+
+impl Kind for EditKind {
+    type Body = EditBody;
+    const NAME: &'static str = "edit";
+    const SAYS: &'static str = "changes keys of a config file, and no other byte of it";
+
+    fn compile(body: EditBody, cx: &mut Compile<'_>) -> Compiled {
+        let target = cx.target_name(&body.file.value, body.file.span, &["file"])?;
+        let format = format(&body, &target, cx)?;
+        let keys: Vec<(&str, Span)> = keys(&body);
+        if keys.is_empty() {
+            cx.out.push(
+                Diagnostic::error("P006", "this `edit` step does not say what changes")
+                    .at(body.file.span, "in this file")
+                    .help("give it `set:`, `delete:` or `rename:`"),
+            );
+            return None;
+        }
+        check_keys(&keys, format, cx)?;
+        let set = body.set.iter().map(|(key, value)| {
+            let wanted = wanted(value, cx)?;
+            let fits = format != ConfigFormat::Env
+                || matches!(&wanted, Wanted::Text(_) | Wanted::Plain(_)) && !value.is_null();
+            if !fits {
+                cx.out.push(
+                    Diagnostic::error(
+                        "P007",
+                        format!("the value of `{}` is {}", key.text, value.kind_name()),
+                    )
+                    .at(value.span, "a variable is one text")
+                    .help("write a text; `\"\"` is the empty one"),
+                );
+                return None;
+            }
+            Some((key.text.clone(), wanted))
+        });
+        let set: Vec<Option<_>> = set.collect();
+        let edits = Edits {
+            format,
+            rename: body.rename.iter().map(|(from, to)| (from.text.clone(), to.value.clone())).collect(),
+            set: set.into_iter().collect::<Option<_>>()?,
+            delete: body.delete.iter().map(|key| key.value.clone()).collect(),
+        };
+        Some(vec![Box::new(Edit { target, edits })])
+    }
+}
+
+/// The format, as written or as the name of the file says.
+fn format(body: &EditBody, target: &str, cx: &mut Compile<'_>) -> Option<ConfigFormat> {
+    let guessed = match cx.targets.get(target) {
+        Some(TargetDef::File { path }) => ConfigFormat::of_name(path),
+        _ => None,
+    };
+    if body.format.or(guessed).is_none() {
+        let known: Vec<_> = ConfigFormat::ALL.iter().map(|format| format.as_str()).collect();
+        cx.out.push(
+            Diagnostic::error("P006", format!("the name of file `{target}` does not say its format"))
+                .at(body.file.span, "which format has it?")
+                .help(format!("add `format:`; possible are: {}", known.join(", "))),
+        );
+    }
+    body.format.or(guessed)
+}
+
+/// Every key with its place, in the order of [`Edits::keys`].
+fn keys(body: &EditBody) -> Vec<(&str, Span)> {
+    let renamed = body
+        .rename
+        .iter()
+        .flat_map(|(from, to)| [(from.text.as_str(), from.span), (to.value.as_str(), to.span)]);
+    let set = body.set.iter().map(|(key, _)| (key.text.as_str(), key.span));
+    renamed.chain(set).chain(body.delete.iter().map(|key| (key.value.as_str(), key.span))).collect()
+}
+
+fn check_keys(keys: &[(&str, Span)], format: ConfigFormat, cx: &mut Compile<'_>) -> Option<()> {
+    let editor = format.editor();
+    let mut sound = true;
+    for (key, span) in keys {
+        if let Err(error) = editor.check_key(key) {
+            cx.out.push(
+                Diagnostic::error("P008", format!("cannot {error}"))
+                    .at(*span, "")
+                    .help("keys inside one another have a dot between, and `\\.` is a dot in a name"),
+            );
+            sound = false;
+        }
+    }
+    for (at, (one, first)) in keys.iter().enumerate() {
+        for (other, second) in &keys[at + 1..] {
+            if sound && editor.overlap(one, other) {
+                let message = match one == other {
+                    true => format!("key `{one}` is changed twice in one step"),
+                    false => format!("keys `{one}` and `{other}` are one inside the other"),
+                };
+                cx.out.push(
+                    Diagnostic::error("P013", message)
+                        .at(*second, "changed here")
+                        .also(*first, "and here")
+                        .help("leave one of the two, or make two steps of it"),
+                );
+                sound = false;
+            }
+        }
+    }
+    sound.then_some(())
+}
+
+/// A value as written: typed where it stands without quotes, a text where a reference is in it.
+fn wanted(node: &Node, cx: &mut Compile<'_>) -> Option<Wanted> {
+    match &node.value {
+        Tree::Null => Some(Wanted::Plain("null".to_owned())),
+        Tree::Scalar { plain, .. } => {
+            let mut decoder = Decoder::default();
+            let template = Template::decode(node, &mut decoder);
+            cx.out.extend(decoder.into_diagnostics());
+            let template = template?;
+            match template.parts() {
+                [Part::Ref(_)] => match cx.whole(&template)? {
+                    serde_json::Value::String(text) => Some(Wanted::Text(text)),
+                    serde_json::Value::Number(number) => Some(Wanted::Plain(number.to_string())),
+                    // Says that it is none.
+                    _ => cx.text(&template).map(Wanted::Text),
+                },
+                [] | [Part::Lit(_)] => Some(Wanted::scalar(&cx.text(&template)?, *plain)),
+                _ => cx.text(&template).map(Wanted::Text),
+            }
+        }
+        Tree::List(items) => {
+            items.iter().map(|item| wanted(item, cx)).collect::<Option<Vec<_>>>().map(Wanted::List)
+        }
+        Tree::Map(entries) => {
+            let pairs = entries.iter().map(|(key, value)| Some((key.text.clone(), wanted(value, cx)?)));
+            pairs.collect::<Option<Vec<_>>>().map(Wanted::Map)
+        }
+    }
+}
