@@ -11,6 +11,19 @@ use postgres::Transaction;
 pub(super) fn sign(transaction: &mut Transaction<'_>, run: &str) -> Result<(), postgres::Error> {
     // The insert gives the transaction a number if it has none yet.
     transaction.execute("INSERT INTO switchback.hand (run) VALUES ($1) ON CONFLICT DO NOTHING", &[&run])?;
+    // Tables in which rows were changed or deleted, and those that were locked alone (TRUNCATE, ALTER, DROP): in the others
+    // whatever is gone was taken by somebody else.
+    transaction.execute(
+        "INSERT INTO switchback.touched (run, name) \
+         SELECT $1, format('%I.%I', schemaname, relname) FROM pg_catalog.pg_stat_xact_user_tables \
+         WHERE n_tup_upd + n_tup_del > 0 AND schemaname <> 'switchback' \
+         UNION SELECT $1, format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_locks l \
+         JOIN pg_catalog.pg_class c ON c.oid = l.relation JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND c.relkind = 'r' \
+           AND n.nspname <> 'switchback' AND n.nspname NOT LIKE 'pg\\_%' \
+         ON CONFLICT DO NOTHING",
+        &[&run],
+    )?;
     let sql = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::numeric > pg_current_xact_id()::text::numeric + 1";
     if !transaction.query_one(sql, &[])?.get::<_, bool>(0) {
         return Ok(());

@@ -35,6 +35,7 @@ const CREATE: &str = "DO $switchback$ BEGIN
             PRIMARY KEY (run, step, part));
         CREATE TABLE switchback.hand (xid xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(), run text NOT NULL,
             PRIMARY KEY (xid));
+        CREATE TABLE switchback.touched (run text NOT NULL, name text NOT NULL, PRIMARY KEY (run, name));
         CREATE TABLE switchback.mark (mark text NOT NULL, one boolean NOT NULL DEFAULT true CHECK (one), PRIMARY KEY (one));
     END IF;
 END $switchback$";
@@ -280,21 +281,21 @@ fn sweep_in(transaction: &mut Transaction<'_>, run: &str) -> Result<Swept, Ledge
     if !present(transaction)? {
         return Ok(Swept::Absent);
     }
-    for table in ["ledger", "cursor", "hand"] {
+    for table in ["ledger", "cursor", "hand", "touched"] {
         transaction.execute(&format!("DELETE FROM switchback.{table} WHERE run = $1"), &[&run])?;
     }
     if read_mark(transaction)?.is_some_and(|mark| mark.run == run) {
         transaction.execute("DELETE FROM switchback.mark", &[])?;
     }
     let count = "SELECT (SELECT count(*) FROM switchback.ledger) + (SELECT count(*) FROM switchback.cursor) \
-                 + (SELECT count(*) FROM switchback.hand) + (SELECT count(*) FROM switchback.mark)";
+                 + (SELECT count(*) FROM switchback.hand) + (SELECT count(*) FROM switchback.touched) + (SELECT count(*) FROM switchback.mark)";
     let left: i64 = transaction.query_one(count, &[])?.get(0);
     if left > 0 {
         return Ok(Swept::Kept(left.unsigned_abs()));
     }
     let guests = "SELECT pg_catalog.format('%s %I', kind, name) FROM ( \
                   SELECT 'the relation' AS kind, relname AS name FROM pg_catalog.pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f') \
-                  AND relnamespace = 'switchback'::regnamespace AND relname NOT IN ('ledger', 'cursor', 'hand', 'mark') \
+                  AND relnamespace = 'switchback'::regnamespace AND relname NOT IN ('ledger', 'cursor', 'hand', 'touched', 'mark') \
                   UNION ALL SELECT 'the function', proname FROM pg_catalog.pg_proc WHERE pronamespace = 'switchback'::regnamespace) g";
     let names: Vec<String> = transaction.query(guests, &[])?.iter().map(|row| row.get(0)).collect();
     if !names.is_empty() {
@@ -302,7 +303,7 @@ fn sweep_in(transaction: &mut Transaction<'_>, run: &str) -> Result<Swept, Ledge
     }
     // Never CASCADE: what depends on our tables is not ours to drop.
     transaction.batch_execute(&format!(
-        "DROP TABLE switchback.ledger, switchback.cursor, switchback.hand, switchback.mark; DROP SCHEMA {}",
+        "DROP TABLE switchback.ledger, switchback.cursor, switchback.hand, switchback.touched, switchback.mark; DROP SCHEMA {}",
         quote(SCHEMA)?
     ))?;
     Ok(Swept::Dropped)
