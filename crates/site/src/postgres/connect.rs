@@ -239,11 +239,7 @@ pub fn watched<T: Send>(client: &mut Client, tell: &Tell, work: impl FnOnce(&mut
         let watcher = scope.spawn(|| {
             while !done.load(Ordering::Acquire) {
                 if stop.load(Ordering::Relaxed) {
-                    // Best effort: a cancel that does not arrive only makes the wait longer.
-                    let _ = match for_cancel() {
-                        Some(tls) => cancel.cancel_query(tls),
-                        None => cancel.cancel_query(postgres::NoTls),
-                    };
+                    cancel_now(&cancel);
                 }
                 std::thread::park_timeout(TICK);
             }
@@ -252,6 +248,14 @@ pub fn watched<T: Send>(client: &mut Client, tell: &Tell, work: impl FnOnce(&mut
         let _done = Done { flag: &done, watcher: watcher.thread().clone() };
         work(client)
     })
+}
+
+/// Asks the server to cancel what a session is doing. Best effort: a cancel that does not arrive only makes a wait longer.
+pub fn cancel_now(token: &postgres::CancelToken) {
+    let _ = match for_cancel() {
+        Some(tls) => token.cancel_query(tls),
+        None => token.cancel_query(postgres::NoTls),
+    };
 }
 
 struct Done<'a> {

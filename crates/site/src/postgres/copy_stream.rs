@@ -2,9 +2,10 @@
 
 use std::io::{self, BufRead};
 
-use postgres::{Client, NoTls};
+use postgres::Client;
 use switchback_model::digest::{Cell, RowHasher, TableDigest};
 
+use super::connect::cancel_now;
 use crate::tell::{Failure, Halt, Tell, Unit};
 
 /// What a stream begins with (postgresql.org/docs/current/sql-copy.html, "Binary Format").
@@ -242,8 +243,8 @@ pub fn digest_query(client: &mut Client, select: &str, tell: &Tell) -> Result<Ta
     let cancel = client.cancel_token();
     let stream = client.copy_out(&format!("COPY ({select}) TO STDOUT (FORMAT binary)"))?;
     digest_stream(stream, tell, || {
-        // Otherwise the rest of the table would have to be read before the session closes. Best effort.
-        let _ = cancel.cancel_query(NoTls);
+        // Otherwise the rest of the table would have to be read before the session closes.
+        cancel_now(&cancel);
     })
 }
 

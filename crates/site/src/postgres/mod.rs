@@ -27,7 +27,7 @@ pub mod wait;
 pub use address::{Address, AddressError, Protection, Surroundings};
 pub use ask::{AskError, query};
 pub use catalog::{Catalog, CatalogError, Column, ForeignKey, Identity, Key, Table, TableKind};
-pub use connect::{Access, Database, OpenError, watched};
+pub use connect::{Access, Database, OpenError, cancel_now, watched};
 pub use copy_stream::{CopyError, CopyReader, CopyRow, digest_query};
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use guard::{Baseline, baseline, foreign};
