@@ -1,6 +1,6 @@
 //! Why rows could not be moved or proven.
 
-use switchback_site::postgres::{CopyError, OpenError};
+use switchback_site::postgres::{CopyError, LedgerError, OpenError};
 use switchback_site::tell::{Failure, Halt};
 
 use crate::end::shorten;
@@ -81,6 +81,9 @@ pub enum FlowError {
         /// What was searched for.
         key: String,
     },
+    /// Our own tables cannot be used.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// A bug of ours, or a thread of ours that died.
     #[error("{0}; this is a bug")]
     Bug(String),
@@ -95,6 +98,7 @@ impl Failure for FlowError {
             FlowError::Halt(halt) => Some(*halt),
             FlowError::Read { source, .. } => source.halt(),
             FlowError::Open(source) => source.halt(),
+            FlowError::Ledger(source) => source.halt(),
             _ => None,
         }
     }
@@ -120,7 +124,9 @@ impl FlowError {
     /// What the server says, where it is the server that refused.
     pub(crate) fn database(&self) -> Option<&postgres::error::DbError> {
         match self {
-            FlowError::Server { source, .. } => source.as_db_error(),
+            FlowError::Server { source, .. } | FlowError::Ledger(LedgerError::Server { source }) => {
+                source.as_db_error()
+            }
             FlowError::Read { source: CopyError::Query { source }, .. } => source.as_db_error(),
             _ => None,
         }
@@ -129,28 +135,17 @@ impl FlowError {
 
 /// Everything that the server says of an error, in one line.
 pub(crate) fn said(error: &postgres::Error) -> String {
-    let Some(answer) = error.as_db_error() else {
-        let mut text = error.to_string();
-        let mut cause = std::error::Error::source(error);
-        while let Some(inner) = cause {
-            text = format!("{text}: {inner}");
-            cause = inner.source();
-        }
-        return text;
-    };
-    let mut text = answer.message().to_owned();
+    let mut text = switchback_site::postgres::said(error);
+    let Some(answer) = error.as_db_error() else { return text };
     if let (Some(table), Some(column)) = (answer.table(), answer.column()) {
         let schema = answer.schema().map_or(String::new(), |schema| format!("{schema}."));
         text = format!("{text} (column {column} of {schema}{table})");
     }
-    for more in [answer.detail(), answer.hint()].into_iter().flatten() {
-        text = format!("{text}; {}", more.trim_end_matches('.'));
-    }
     // Where a stream of rows broke: table, line and column.
-    if let Some(place) = answer.where_().filter(|place| place.starts_with("COPY ")) {
-        text = format!("{text}; {place}");
+    match answer.where_().filter(|place| place.starts_with("COPY ")) {
+        Some(place) => format!("{text}; {}", place.replace('\n', " ")),
+        None => text,
     }
-    text.replace('\n', " ")
 }
 
 fn place(row: &str) -> String {

@@ -71,7 +71,7 @@ impl Table {
 const TABLES: &str = "SELECT w.n::int8, c.oid, c.relkind::text, c.reltuples::float8, \
     CASE WHEN c.relkind IN ('r', 'm') THEN pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::int8 ELSE 0 END, \
     CASE WHEN c.relkind IN ('r', 'm') THEN pg_catalog.pg_table_size(c.oid) ELSE 0 END \
-    FROM pg_catalog.unnest($1::text[], $2::text[]) WITH ORDINALITY w(s, t, n) \
+    FROM unnest($1::text[], $2::text[]) WITH ORDINALITY w(s, t, n) \
     JOIN pg_catalog.pg_namespace s ON s.nspname = w.s \
     JOIN pg_catalog.pg_class c ON c.relnamespace = s.oid AND c.relname = w.t AND c.relkind IN ('r', 'p', 'v', 'm', 'f')";
 
@@ -84,7 +84,7 @@ const COLUMNS: &str = "SELECT a.attrelid, a.attname::text, a.atttypid, a.atttypm
     WHERE a.attrelid = ANY($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum";
 
 const PRIMARY: &str = "SELECT i.indrelid, a.attname::text FROM pg_catalog.pg_index i \
-    CROSS JOIN LATERAL pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, n) \
+    CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, n) \
     JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \
     WHERE i.indisprimary AND i.indrelid = ANY($1::oid[]) ORDER BY i.indrelid, k.n";
 

@@ -138,7 +138,7 @@ impl Alone<'_, '_> {
 fn key(job: &Resolved) -> Option<String> {
     let mut parts = Vec::new();
     for name in &job.from.primary {
-        let label = super::names::literal(&format!("{name} = ")).ok()?;
+        let label = switchback_site::postgres::names::literal(&format!("{name} = ")).ok()?;
         parts.push(format!("{label}, s.{}::text", text::column(name).ok()?));
     }
     if parts.is_empty() {

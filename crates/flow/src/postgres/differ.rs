@@ -45,7 +45,7 @@ pub fn differing(
         let result = match &mut stage {
             None => {
                 for job in &plan.moves {
-                    selects.push(text::expected(job, &text::only(&job.from)?, None, true, as_text)?);
+                    selects.push(text::expected(job, &text::only(&job.from)?, None, (true, !same), as_text)?);
                 }
                 let left = source.copy_out(&order.sorted(&selects.join(" UNION ALL "))).map_err(doing())?;
                 let right = held.copy_out(&right).map_err(doing())?;
@@ -56,7 +56,13 @@ pub fn differing(
                 for (number, job) in plan.moves.iter().enumerate() {
                     let name = format!("switchback_{number}");
                     let staged = pipe::stage_rows(&mut transaction, &mut source, job, None, &name, tell)?;
-                    selects.push(text::expected(&staged, &format!("pg_temp.{name}"), None, false, as_text)?);
+                    selects.push(text::expected(
+                        &staged,
+                        &format!("pg_temp.{name}"),
+                        None,
+                        (false, false),
+                        as_text,
+                    )?);
                 }
                 let left =
                     transaction.copy_out(&order.sorted(&selects.join(" UNION ALL "))).map_err(doing())?;

@@ -101,8 +101,8 @@ fn patiently(shared: &Shared<'_>, sessions: &mut Sessions, batch: &Batch) -> Res
 
 /// (Re)opens the reading transaction of a source session on a snapshot.
 pub(super) fn read_from(source: &mut Client, snapshot: &str) -> Result<(), FlowError> {
-    let snapshot =
-        super::names::literal(snapshot).map_err(|error| FlowError::Refused(vec![error.to_string()]))?;
+    let snapshot = switchback_site::postgres::names::literal(snapshot)
+        .map_err(|error| FlowError::Refused(vec![error.to_string()]))?;
     source
         .batch_execute(&format!(
             "ROLLBACK; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {snapshot}"
@@ -142,13 +142,13 @@ fn move_batch<'b>(
         tell.point("flow.part")?;
         tell.go_on()?;
         shared.meter.add(done.rows, part.bytes, tell);
-        moved.push((name, done, None));
+        moved.push((name, done));
     }
     cursor::settle(&mut transaction, shared.key, &moved)?;
     tell.point("flow.commit")?;
     transaction.commit().map_err(FlowError::server("commit a batch of rows"))?;
     tell.point("flow.committed")?;
-    Ok(moved.into_iter().map(|(name, done, _)| (name, done)).collect())
+    Ok(moved.into_iter().collect())
 }
 
 impl Meter {

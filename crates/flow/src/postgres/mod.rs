@@ -6,7 +6,6 @@ mod diagnose;
 mod differ;
 mod execute;
 mod lookup;
-mod names;
 mod order;
 mod parts;
 mod pipe;

@@ -185,7 +185,7 @@ impl Pair {
                 for (job, blocks) in jobs {
                     let job = &plan.moves[*job];
                     let rows = text::only(&job.from)?;
-                    selects.push(text::expected(job, &rows, *blocks, true, text::comparable)?);
+                    selects.push(text::expected(job, &rows, *blocks, (true, !self.same), text::comparable)?);
                     if let Some(sql) = text::dropped(job, &rows, *blocks, true)? {
                         let doing = format!("count what {} drops", job.describe());
                         let count: i64 =
@@ -219,7 +219,7 @@ impl Pair {
                     dropped =
                         transaction.query_one(&sql, &[]).map_err(doing())?.get::<_, i64>(0).unsigned_abs();
                 }
-                let sql = text::expected(&staged, rows, None, false, text::comparable)?;
+                let sql = text::expected(&staged, rows, None, (false, false), text::comparable)?;
                 let stream = transaction
                     .copy_out(&format!("COPY ({sql}) TO STDOUT (FORMAT binary)"))
                     .map_err(doing())?;

@@ -75,11 +75,9 @@ impl Queue {
         }
         let open = waiting.len();
         let mut state = State { groups: waiting, ready: BTreeSet::new(), open, stopped: false };
-        for number in 0..open {
-            if state.groups[number].before == 0 {
-                state.admit(number);
-            }
-        }
+        // Listed first: a group with nothing to do admits others while the list is walked.
+        let free: Vec<usize> = (0..open).filter(|number| state.groups[*number].before == 0).collect();
+        free.into_iter().for_each(|number| state.admit(number));
         Queue { state: Mutex::new(state), changed: Condvar::new(), workers: workers.max(1) as u64 }
     }
 

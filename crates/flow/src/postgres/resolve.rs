@@ -6,10 +6,10 @@ use std::sync::Arc;
 use postgres::Client;
 
 use super::catalog::{self, Column, Table};
-use super::names::qualified;
 use super::order::{Group, Reference, order};
 use crate::error::FlowError;
 use crate::job::{ColumnMove, Miss, TableMove, TableName, Take};
+use switchback_site::postgres::names::qualified;
 
 /// A move whose names and types are known.
 #[derive(Debug, Clone)]

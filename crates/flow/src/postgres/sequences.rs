@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use postgres::Transaction;
 
-use super::names::qualified;
 use super::resolve::Plan;
 use super::text;
 use crate::error::FlowError;
+use switchback_site::postgres::names::qualified;
 
 /// The sequences that columns own (serial, identity), and those that defaults draw from without owning them.
 const SEQUENCES: &str = "SELECT a.attrelid, a.attname::text, n.nspname::text, s.relname::text, q.seqincrement \
@@ -56,7 +56,8 @@ pub(super) fn set(transaction: &mut Transaction<'_>, plan: &Plan) -> Result<Vec<
             "SELECT pg_catalog.setval({}::regclass, v.v, true) \
              FROM (SELECT {most}(v) FROM ({}) u(v)) v(v), {sequence} s \
              WHERE v.v {beyond} s.last_value OR v.v = s.last_value AND NOT s.is_called",
-            super::names::literal(&sequence).map_err(|error| FlowError::Refused(vec![error.to_string()]))?,
+            switchback_site::postgres::names::literal(&sequence)
+                .map_err(|error| FlowError::Refused(vec![error.to_string()]))?,
             values.join(" UNION ALL ")
         );
         if let Some(row) = transaction.query_opt(&sql, &[]).map_err(doing(&format!("sequence {sequence}")))? {

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use postgres::{CancelToken, Client, NoTls};
-use switchback_site::postgres::{Access, Database};
+use postgres::{CancelToken, Client};
+use switchback_site::postgres::{Access, Database, cancel_now};
 use switchback_site::tell::Tell;
 
 use crate::end::CursorKey;
@@ -29,15 +29,9 @@ pub(super) fn session_name(key: &CursorKey) -> String {
 /// Opens a session for moving rows.
 pub(super) fn open(database: &Database, name: &str, access: Access) -> Result<Client, FlowError> {
     let mut client = database.connect(name, access)?;
-    // row_security: a policy would hide rows without a word; off makes that an error (postgresql.org/docs, "row_security").
-    // jit and parallel query cost more than they bring here: every session of ours keeps a core busy already.
-    // Read committed: a foreign key or a lookup must see what other sessions of ours have committed meanwhile.
+    // Both cost more than they bring here: every session of ours keeps a core busy already.
     client
-        .batch_execute(
-            "SET row_security = off; SET jit = off; SET max_parallel_workers_per_gather = 0; \
-             SET default_transaction_isolation = 'read committed'; SET default_transaction_deferrable = off; \
-             SET idle_in_transaction_session_timeout = 0",
-        )
+        .batch_execute("SET jit = off; SET max_parallel_workers_per_gather = 0")
         .map_err(FlowError::server(format!("set up a session on {}", database.place())))?;
     Ok(client)
 }
@@ -110,7 +104,7 @@ impl Watch {
     /// Cancels whatever the sessions are doing. Best effort: a cancel that does not arrive only makes the wait longer.
     pub fn cancel(&self) {
         for token in self.tokens.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            let _ = token.cancel_query(NoTls);
+            cancel_now(token);
         }
     }
 

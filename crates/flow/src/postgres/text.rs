@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 
 use super::catalog::{Column, Table};
-use super::names::{literal, qualified, quote};
 use super::parts::Blocks;
 use super::resolve::{Filled, Found, Resolved, Value};
 use crate::error::FlowError;
 use crate::job::Miss;
+use switchback_site::postgres::names::{literal, qualified, quote};
 
 /// Where a constant goes.
 pub(super) enum Constants<'a> {
@@ -51,7 +51,7 @@ pub(super) fn column(name: &str) -> Result<String, FlowError> {
     quote(name).map_err(named)
 }
 
-fn named(error: super::names::NameError) -> FlowError {
+fn named(error: switchback_site::postgres::names::NameError) -> FlowError {
     FlowError::Refused(vec![error.to_string()])
 }
 
@@ -179,17 +179,21 @@ pub(super) fn insert(
     ))
 }
 
-/// Selects the values of a move for a comparison with the target: as the columns of the target will show them.
+/// Selects the values of a move for a comparison with the target: as the columns of the target will show them. `far`: it is
+/// asked in another database than the target.
 pub(super) fn expected(
     job: &Resolved,
     rows: &str,
     blocks: Option<Blocks>,
-    filter: bool,
+    (filter, far): (bool, bool),
     show: impl Fn(&Filled, String) -> String,
 ) -> Result<String, FlowError> {
     let constants = &mut Constants::Literal;
+    let value = |filled: &Filled, constants: &mut Constants<'_>| {
+        if far { abroad(filled, Cast::Full) } else { value(filled, Cast::Full, constants) }
+    };
     let values: Result<Vec<String>, FlowError> =
-        job.columns.iter().map(|filled| Ok(show(filled, value(filled, Cast::Full, constants)?))).collect();
+        job.columns.iter().map(|filled| Ok(show(filled, value(filled, constants)?))).collect();
     let kept = kept(job, constants)?;
     Ok(format!("SELECT {} {}", values?.join(", "), rows_of(job, rows, blocks, filter, &kept, constants)?))
 }
@@ -296,6 +300,18 @@ fn shown(
     Ok(format!("concat({})", keys?.join(", ', ', ")))
 }
 
+/// One value in a database where the types of the target's application have no name: as text, which the other end reads.
+fn abroad(filled: &Filled, cast: Cast) -> Result<String, FlowError> {
+    if filled.column.plain {
+        return value(filled, cast, &mut Constants::Literal);
+    }
+    match &filled.value {
+        Value::Constant(Some(text)) => Ok(format!("{}::text", literal(text).map_err(named)?)),
+        Value::Constant(None) => Ok("NULL::text".to_owned()),
+        _ => Ok(format!("({})::text", value(filled, Cast::Assignment, &mut Constants::Literal)?)),
+    }
+}
+
 /// Selects what goes into a stream to another database.
 pub(super) fn stream(job: &Resolved, blocks: Option<Blocks>, text: bool) -> Result<String, FlowError> {
     let constants = &mut Constants::Literal;
@@ -304,14 +320,7 @@ pub(super) fn stream(job: &Resolved, blocks: Option<Blocks>, text: bool) -> Resu
     let of_columns = job.columns.iter().filter(|filled| !matches!(filled.value, Value::Lookup(_)));
     let mut values = Vec::new();
     for filled in of_columns.chain(keys) {
-        // The types of others have no name here: as text, which the other end reads.
-        let cast = if filled.column.plain { Cast::Base } else { Cast::Assignment };
-        let sql = match &filled.value {
-            Value::Constant(Some(text)) if !filled.column.plain => literal(text).map_err(named)?,
-            Value::Constant(None) if !filled.column.plain => "NULL".to_owned(),
-            _ => value(filled, cast, constants)?,
-        };
-        values.push(if text && !filled.column.plain { format!("({sql})::text") } else { sql });
+        values.push(if text { abroad(filled, Cast::Base)? } else { value(filled, Cast::Base, constants)? });
     }
     Ok(format!(
         "SELECT {} {}",
