@@ -1,6 +1,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 //! Moving records between databases: at the databases' own speed, resumable at any cut, proven at both ends.
 
+pub mod cell;
 pub mod end;
 pub mod error;
 pub mod job;
