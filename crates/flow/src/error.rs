@@ -12,6 +12,26 @@ pub enum FlowError {
     /// An end cannot be reached.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// A SQLite end cannot be opened.
+    #[error(transparent)]
+    OpenSqlite(#[from] switchback_site::sqlite::OpenError),
+    /// SQLite refused.
+    #[error("{doing}: {source}")]
+    Sqlite {
+        /// What was attempted, on what.
+        doing: String,
+        /// What it says.
+        source: rusqlite::Error,
+    },
+    /// The cursors of PostgreSQL cannot be read or written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A name is none that PostgreSQL keeps.
+    #[error(transparent)]
+    Name(#[from] switchback_site::postgres::NameError),
+    /// The cursors of SQLite cannot be read or written.
+    #[error(transparent)]
+    SqliteLedger(#[from] switchback_site::sqlite::LedgerError),
     /// What is asked for does not fit the databases. Nothing was changed.
     #[error("move the tables as asked: {}", .0.join("; "))]
     Refused(Vec<String>),
@@ -81,9 +101,6 @@ pub enum FlowError {
         /// What was searched for.
         key: String,
     },
-    /// Our own tables cannot be used.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
     /// A bug of ours, or a thread of ours that died.
     #[error("{0}; this is a bug")]
     Bug(String),
@@ -98,7 +115,9 @@ impl Failure for FlowError {
             FlowError::Halt(halt) => Some(*halt),
             FlowError::Read { source, .. } => source.halt(),
             FlowError::Open(source) => source.halt(),
+            FlowError::OpenSqlite(source) => source.halt(),
             FlowError::Ledger(source) => source.halt(),
+            FlowError::SqliteLedger(source) => source.halt(),
             _ => None,
         }
     }
@@ -109,6 +128,21 @@ impl FlowError {
     pub(crate) fn server(doing: impl Into<String>) -> impl FnOnce(postgres::Error) -> FlowError {
         let doing = doing.into();
         move |source| FlowError::Server { doing, source }
+    }
+
+    /// Wraps what SQLite says while we are `doing` something.
+    pub(crate) fn sqlite(doing: impl Into<String>) -> impl FnOnce(rusqlite::Error) -> FlowError {
+        let doing = doing.into();
+        move |source| FlowError::Sqlite { doing, source }
+    }
+
+    /// Wraps what went wrong while writing a stream: the driver hides what the server says in an error of a writer.
+    pub(crate) fn written(doing: impl Into<String>, error: std::io::Error) -> FlowError {
+        let doing = doing.into();
+        match error.downcast::<postgres::Error>() {
+            Ok(source) => FlowError::Server { doing, source },
+            Err(source) => FlowError::Write { doing, source },
+        }
     }
 
     /// Wraps what went wrong while reading rows.

@@ -7,6 +7,7 @@ pub mod error;
 pub mod job;
 pub mod postgres;
 pub mod run;
+pub mod typed;
 
 pub use end::{CursorKey, Difference, Differs, End, Options, Report, TableProof};
 pub use error::FlowError;

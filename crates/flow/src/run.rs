@@ -5,13 +5,13 @@ use switchback_site::tell::Tell;
 use crate::end::{CursorKey, Difference, End, Options, Report, TableProof};
 use crate::error::FlowError;
 use crate::job::{TableMove, TableName};
-use crate::postgres;
+use crate::{postgres, typed};
 
 /// Says whether `moves` fit the two databases, all that does not fit together, as [`FlowError::Refused`]. Reads only.
 pub fn check(moves: &[TableMove], from: &End, to: &End, tell: &Tell) -> Result<(), FlowError> {
     match (from, to) {
         (End::Postgres(from), End::Postgres(to)) => postgres::check(moves, from, to, tell),
-        _ => Err(unknown()),
+        _ => typed::check(moves, from, to, tell),
     }
 }
 
@@ -29,7 +29,7 @@ pub fn run(
 ) -> Result<Report, FlowError> {
     match (from, to) {
         (End::Postgres(from), End::Postgres(to)) => postgres::run(moves, from, to, key, options, tell),
-        _ => Err(unknown()),
+        _ => typed::run(moves, from, to, key, options, tell),
     }
 }
 
@@ -46,7 +46,7 @@ pub fn prove(
 ) -> Result<Vec<TableProof>, FlowError> {
     match (from, to) {
         (End::Postgres(from), End::Postgres(to)) => postgres::prove(moves, from, to, options, tell),
-        _ => Err(unknown()),
+        _ => typed::prove(moves, from, to, options, tell),
     }
 }
 
@@ -61,10 +61,6 @@ pub fn differing(
 ) -> Result<Vec<Difference>, FlowError> {
     match (from, to) {
         (End::Postgres(from), End::Postgres(to)) => postgres::differing(table, moves, from, to, limit, tell),
-        _ => Err(unknown()),
+        _ => typed::differing(table, moves, from, to, limit, tell),
     }
-}
-
-fn unknown() -> FlowError {
-    FlowError::Refused(vec!["rows are moved between PostgreSQL databases only so far".to_owned()])
 }

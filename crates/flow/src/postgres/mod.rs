@@ -15,7 +15,7 @@ mod resolve;
 mod run;
 mod sequences;
 mod server;
-mod session;
+pub(crate) mod session;
 mod text;
 
 pub use differ::differing;

@@ -17,7 +17,7 @@ const TICK: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The name of the sessions of a step, by which a later life finds those of a dead one. The server keeps 63 bytes.
-pub(super) fn session_name(key: &CursorKey) -> String {
+pub(crate) fn session_name(key: &CursorKey) -> String {
     let mut name: String = format!("switchback {} copy {}", key.run, key.step)
         .chars()
         .map(|letter| if letter.is_ascii_graphic() || letter == ' ' { letter } else { '?' })
@@ -27,7 +27,7 @@ pub(super) fn session_name(key: &CursorKey) -> String {
 }
 
 /// Opens a session for moving rows.
-pub(super) fn open(database: &Database, name: &str, access: Access) -> Result<Client, FlowError> {
+pub(crate) fn open(database: &Database, name: &str, access: Access) -> Result<Client, FlowError> {
     let mut client = database.connect(name, access)?;
     // Both cost more than they bring here: every session of ours keeps a core busy already.
     client
@@ -56,7 +56,7 @@ pub(super) fn same_database(one: &mut Client, other: &mut Client) -> Result<bool
 
 /// Ends sessions that a dead life of the same step left at work, and waits until they are gone: a killed client does not
 /// stop its statement. The caller holds the run's lock, so a session of that name is nobody's.
-pub(super) fn end_dead(client: &mut Client, name: &str, tell: &Tell) -> Result<(), FlowError> {
+pub(crate) fn end_dead(client: &mut Client, name: &str, tell: &Tell) -> Result<(), FlowError> {
     let clock = Instant::now();
     loop {
         let left: i64 = client
