@@ -65,7 +65,8 @@ fn a_cut_at_any_point_is_continued() {
             go(&all).unwrap();
             assert_moved(&server, from, to);
             let mut continued = 0;
-            for at in 1..=all.passed() {
+            // One thread passes every point in one order; two are cut at some of them.
+            for at in (1..=all.passed()).step_by(if workers == 1 { 1 } else { 4 }) {
                 server.run(to, CLEAN);
                 let faults = Arc::new(Faults::cut(at));
                 match go(&faults) {

@@ -88,10 +88,6 @@ fn patiently(shared: &Shared<'_>, sessions: &mut Sessions, batch: &Batch) -> Res
             }
             continue;
         }
-        // A statement that was cancelled because of a stop says so.
-        if error.database().is_some_and(|error| *error.code() == SqlState::QUERY_CANCELED) {
-            shared.tell.go_on()?;
-        }
         return Err(match at {
             Some(part) => diagnose::explain(shared.plan, sessions, part, error),
             None => error,

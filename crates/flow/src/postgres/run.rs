@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use postgres::Client;
-use switchback_site::postgres::{Access, Database};
+use postgres::error::SqlState;
+use switchback_site::postgres::{Access, Database, watched};
 use switchback_site::tell::Tell;
 
 use super::cursor::{self, ALL};
@@ -95,7 +96,8 @@ pub fn run(
     let snapshot = if same { None } else { Some(export(&mut source)?) };
     let moved = all(&plan, (from, to), key, options, waiting, snapshot.as_deref(), tell)?;
     done.extend(moved);
-    let sequences = finish(&mut target, &plan, key, &done, tell)?;
+    let sequences = watched(&mut target, tell, |target| finish(target, &plan, key, &done, tell));
+    let sequences = sequences.map_err(|error| stopped(error, tell))?;
     Ok(report(&done, sequences, found))
 }
 
@@ -193,19 +195,20 @@ fn all(
         })
     });
     match first.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(error) => {
-            // A cancelled statement, when a stop was asked for, is the stop.
-            if !matches!(error, FlowError::Halt(_))
-                && error.database().is_some_and(|error| error.code().code() == "57014")
-            {
-                tell.go_on()?;
-            }
-            Err(error)
-        }
+        Some(error) => Err(stopped(error, tell)),
         None => {
             tell.go_on()?;
             Ok(moved)
         }
+    }
+}
+
+/// A statement that was cancelled because a stop was asked for is the stop.
+fn stopped(error: FlowError, tell: &Tell) -> FlowError {
+    let cancelled = error.database().is_some_and(|error| *error.code() == SqlState::QUERY_CANCELED);
+    match tell.go_on() {
+        Err(halt) if cancelled => halt.into(),
+        _ => error,
     }
 }
 

@@ -29,9 +29,10 @@ pub(crate) fn session_name(key: &CursorKey) -> String {
 /// Opens a session for moving rows.
 pub(crate) fn open(database: &Database, name: &str, access: Access) -> Result<Client, FlowError> {
     let mut client = database.connect(name, access)?;
-    // Both cost more than they bring here: every session of ours keeps a core busy already.
+    // The first two cost more than they bring here: every session of ours keeps a core busy already. Sums of money are
+    // written and read as text in some moves, and must not depend on where a server stands.
     client
-        .batch_execute("SET jit = off; SET max_parallel_workers_per_gather = 0")
+        .batch_execute("SET jit = off; SET max_parallel_workers_per_gather = 0; SET lc_monetary = 'C'")
         .map_err(FlowError::server(format!("set up a session on {}", database.place())))?;
     Ok(client)
 }
