@@ -6,7 +6,7 @@ use switchback_site::tell::{Tell, Unit};
 use super::wire::Cursor;
 
 /// How often progress is shown.
-const EVERY: Duration = Duration::from_millis(200);
+const EVERY: Duration = Duration::from_millis(50);
 
 /// Tells how far a move has come.
 pub(super) struct Track<'a> {
