@@ -12,8 +12,11 @@ mod held;
 mod journals;
 mod locks;
 mod odd;
+mod postgres;
 mod refused;
 mod rights;
+#[path = "../support/server.rs"]
+mod server;
 mod services;
 mod support;
 mod versions;

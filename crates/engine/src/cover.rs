@@ -2,44 +2,107 @@
 
 use crate::draft::Draft;
 use crate::planner::{OwnSteps, Refusal};
+use crate::step::AnyStep;
 use std::collections::{BTreeMap, BTreeSet};
 use switchback_model::phase::Phase;
 use switchback_model::plan::{Access, Reversal, Touch};
 use switchback_model::target::TargetDef;
+
+/// The steps of a plan with what safety adds to them.
+pub(crate) struct Covered {
+    pub drafts: Vec<Draft>,
+    /// What cannot be covered.
+    pub refusals: Vec<Refusal>,
+    /// Targets that would need a backup, and go without one because the playbook says so.
+    pub bare: Vec<String>,
+}
 
 /// Puts in the backups that the steps need, their trials and the sweeping up; returns what cannot be covered.
 pub(crate) fn cover(
     mut drafts: Vec<Draft>,
     targets: &BTreeMap<String, TargetDef>,
     own: &OwnSteps,
-) -> (Vec<Draft>, Vec<Refusal>) {
-    let order = drafts.iter().map(|draft| (draft.phase, draft.step.touches()));
-    let refusals = writers_in(order, targets)
-        .into_iter()
-        .map(|found| {
-            let draft = &drafts[found.step];
-            let mut refusal = Refusal::new("P040", found.message(draft.step.kind())).help(found.help());
-            refusal.place = draft.place.clone();
-            refusal
-        })
-        .collect();
-    let needed = stores_at_risk(&drafts, targets);
+) -> Covered {
+    let order = || drafts.iter().map(|draft| (draft.phase, draft.step.touches()));
+    let placed = |step: usize, code: &str, message: String, help: String| {
+        let mut refusal = Refusal::new(code, message).help(help);
+        refusal.place = drafts[step].place.clone();
+        refusal
+    };
+    let mut refusals = Vec::new();
+    for found in writers_in(order(), targets) {
+        let kind = drafts[found.step].step.kind();
+        refusals.push(placed(found.step, "P040", found.message(kind), found.help()));
+    }
+    for found in written_read_only(order(), targets) {
+        let kind = drafts[found.step].step.kind();
+        refusals.push(placed(found.step, "P041", found.message(kind), WrittenReadOnly::help()));
+    }
+    let at_risk = stores_at_risk(&drafts, targets);
+    let goes_bare = |target: &String| {
+        matches!(targets.get(target), Some(TargetDef::Postgres { without_backup: true, .. }))
+    };
+    let (bare, needed): (Vec<String>, Vec<String>) = at_risk.iter().cloned().partition(goes_bare);
     let backed_up: BTreeSet<String> = touched(&drafts, Access::BacksUp).collect();
+    let compared: BTreeSet<String> = touched(&drafts, Access::Compares).collect();
     let wrap =
         |phase, step| Draft { phase, step, says: None, why: None, id: None, suffix: None, place: None };
 
     let at = |drafts: &[Draft], phase: Phase| drafts.partition_point(|draft| draft.phase < phase);
     for target in needed.iter().rev().filter(|target| !backed_up.contains(*target)) {
         let change = at(&drafts, Phase::Change);
-        drafts.insert(change, wrap(Phase::Change, (own.backup)(target)));
+        // What this upgrade makes is written before the downtime begins, and its before-image is that it is not there.
+        let first = drafts.iter().position(|draft| writes(draft, target)).unwrap_or(change);
+        match is_made_by_us(targets, target) && first < change {
+            true => drafts.insert(first, wrap(drafts[first].phase, (own.backup)(target))),
+            false => drafts.insert(change, wrap(Phase::Change, (own.backup)(target))),
+        }
     }
-    for target in &needed {
+    for target in &compared {
+        let change = at(&drafts, Phase::Change);
+        let frozen = if drafts[..change].iter().any(|draft| draft.phase == Phase::Freeze) {
+            Phase::Freeze
+        } else {
+            Phase::Change
+        };
+        drafts.insert(change, wrap(frozen, (own.fingerprint)(target)));
+    }
+    for target in &at_risk {
         let freeze = at(&drafts, Phase::Freeze);
-        drafts.insert(freeze, wrap(Phase::Prepare, (own.trial)(target)));
+        if needed.contains(target) && !is_made_by_us(targets, target) {
+            drafts.insert(freeze, wrap(Phase::Prepare, (own.trial)(target)));
+        }
         let thaw = at(&drafts, Phase::Thaw);
         drafts.insert(thaw, wrap(Phase::Prove, (own.sweep)(target)));
     }
-    (drafts, refusals)
+    Covered { drafts, refusals, bare }
+}
+
+/// Says how the way back of a step works on this site: where nothing is backed up, nothing can be restored.
+pub(crate) fn reversal(
+    step: &dyn AnyStep,
+    targets: &BTreeMap<String, TargetDef>,
+    own: &OwnSteps,
+) -> Reversal {
+    let bare = |touch: &Touch| {
+        touch.access == Access::Writes
+            && matches!(targets.get(&touch.target), Some(TargetDef::Postgres { without_backup: true, .. }))
+    };
+    match step.reversal() {
+        // The sweep takes out what is ours and nothing else.
+        Reversal::ByRestore if step.kind() != (own.sweep)("").kind() && step.touches().iter().any(bare) => {
+            Reversal::Never
+        }
+        other => other,
+    }
+}
+
+fn is_made_by_us(targets: &BTreeMap<String, TargetDef>, target: &str) -> bool {
+    matches!(targets.get(target), Some(TargetDef::Postgres { made_by_us: true, .. }))
+}
+
+fn writes(draft: &Draft, target: &str) -> bool {
+    draft.step.touches().iter().any(|touch| touch.target == target && touch.access == Access::Writes)
 }
 
 fn touched(drafts: &[Draft], access: Access) -> impl Iterator<Item = String> {
@@ -63,7 +126,9 @@ fn stores_at_risk(drafts: &[Draft], targets: &BTreeMap<String, TargetDef>) -> BT
             }
         }
     }
-    stores.retain(|store| matches!(targets.get(store), Some(TargetDef::Sqlite { .. })));
+    // Nothing is ever written to what is only read: it needs no way back.
+    let is_kept = |def: &TargetDef| def.is_database() && !def.is_read_only();
+    stores.retain(|store| targets.get(store).is_some_and(is_kept));
     stores
 }
 
@@ -92,6 +157,41 @@ impl WriterIn {
     pub fn help(&self) -> String {
         format!("add `- stop: {}` to the playbook's `freeze:`", self.service)
     }
+}
+
+/// A step that changes what is only read.
+pub(crate) struct WrittenReadOnly {
+    /// Position of the step.
+    pub step: usize,
+    target: String,
+}
+
+impl WrittenReadOnly {
+    /// What is wrong; `kind` is the step's.
+    pub fn message(&self, kind: &str) -> String {
+        format!("`{kind}` changes {}, which is only read", self.target)
+    }
+
+    /// What mends it.
+    pub fn help() -> String {
+        "take `read_only: true` from the target, and it gets a backup; or change another one".to_owned()
+    }
+}
+
+/// Finds the steps that change what is only read.
+pub(crate) fn written_read_only(
+    steps: impl Iterator<Item = (Phase, Vec<Touch>)>,
+    targets: &BTreeMap<String, TargetDef>,
+) -> Vec<WrittenReadOnly> {
+    let changes = |touch: &Touch| matches!(touch.access, Access::Writes | Access::BacksUp);
+    steps
+        .enumerate()
+        .flat_map(|(step, (_, touches))| touches.into_iter().map(move |touch| (step, touch)))
+        .filter(|(_, touch)| {
+            changes(touch) && targets.get(&touch.target).is_some_and(TargetDef::is_read_only)
+        })
+        .map(|(step, touch)| WrittenReadOnly { step, target: touch.target })
+        .collect()
 }
 
 /// A store is changed only after every service over it was stopped. Finds where that is not so.

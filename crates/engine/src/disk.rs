@@ -18,14 +18,20 @@ struct Load {
     why: Vec<String>,
 }
 
+/// The space that a plan needs, by how much is known of it.
+pub(crate) struct Needs {
+    /// Measured.
+    pub disk: Vec<DiskNeed>,
+    /// On servers whose disks nobody can see from here, a sentence each.
+    pub unseen: Vec<String>,
+    /// What should be measurable and is not.
+    pub unknown: Vec<Refusal>,
+}
+
 /// Computes what each filesystem must have free at the worst moment, beyond what is used now. What cannot be measured is a
 /// refusal: a size that nobody knows is not nothing.
-pub(crate) fn needs(
-    drafts: &[Draft],
-    previews: &[Preview],
-    site: &Site,
-    state_dir: &Path,
-) -> (Vec<DiskNeed>, Vec<Refusal>) {
+pub(crate) fn needs(drafts: &[Draft], previews: &[Preview], site: &Site, state_dir: &Path) -> Needs {
+    let mut unseen = Vec::new();
     let mut unknown = Vec::new();
     let mut folders: BTreeMap<PathBuf, Load> = BTreeMap::new();
     let mut add = |folder: &Path, bytes: u64, why: String| {
@@ -37,17 +43,27 @@ pub(crate) fn needs(
     add(state_dir, kept + RUN_DIRECTORY, format!("backups {}", show(kept)));
     for target in backed_up(drafts) {
         let size = site.size(&target).ok().flatten();
+        let grows = previews.iter().flat_map(|preview| &preview.grows).filter(|(name, _)| *name == target);
+        let most = grows.map(|(_, bytes)| *bytes).max().unwrap_or(0);
+        if let (true, Some(size)) = (site.is_postgres(&target), size) {
+            // A server says how large its data are, and not how large its disk is.
+            unseen.push(format!(
+                "{} on the server of {target} (change {}, way back {}); how much is free there cannot be measured from here",
+                show(most + size),
+                show(most),
+                show(size)
+            ));
+            continue;
+        }
         let (Some(folder), Some(size)) = (site.folder(&target), size) else {
             unknown.push(unmeasured(format!("how large {target} is")));
             continue;
         };
         // Going back puts the copy beside the database before it replaces it, when the database has grown to its most.
-        let grows = previews.iter().flat_map(|preview| &preview.grows).filter(|(name, _)| *name == target);
-        let most = grows.map(|(_, bytes)| *bytes).max().unwrap_or(0);
         add(&folder, most + size, format!("{target}: change {}, way back {}", show(most), show(size)));
     }
-    let needs = merge(folders, &mut unknown);
-    (needs, unknown)
+    let disk = merge(folders, &mut unknown);
+    Needs { disk, unseen, unknown }
 }
 
 fn backed_up(drafts: &[Draft]) -> BTreeSet<String> {
@@ -157,8 +173,10 @@ mod tests {
         let dirs = SiteDirs { services: none(), logs: none(), backups: none(), program: none() };
         let site = Site::open(&targets, dirs).unwrap();
         let step = Box::new(BacksUp("db".to_owned()));
-        let draft = Draft { phase: Phase::Change, step, says: None, why: None, id: None, place: None };
-        needs(&[draft], &[Preview::default()], &site, state)
+        let draft =
+            Draft { phase: Phase::Change, step, says: None, why: None, id: None, suffix: None, place: None };
+        let needs = needs(&[draft], &[Preview::default()], &site, state);
+        (needs.disk, needs.unknown)
     }
 
     fn refused(unknown: &[Refusal]) -> Vec<(&str, &str)> {

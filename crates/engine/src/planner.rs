@@ -1,8 +1,8 @@
 //! The planner: from a playbook and a site to a plan. It looks at the site and changes nothing.
 
-use crate::cover;
+use crate::cover::{self, Covered};
 use crate::detect::{self, Installed};
-use crate::disk;
+use crate::disk::{self, Needs};
 use crate::draft::{Draft, Drafted, draft, place, wanted};
 use crate::error::{StepError, chain};
 use crate::facts;
@@ -112,6 +112,8 @@ pub struct OwnSteps {
     pub backup: fn(target: &str) -> Box<dyn AnyStep>,
     /// Tries out whether a backup of the running target can be made and restored.
     pub trial: fn(target: &str) -> Box<dyn AnyStep>,
+    /// Takes the fingerprint of a target, for a proof that it did not change.
+    pub fingerprint: fn(target: &str) -> Box<dyn AnyStep>,
     /// Takes our rows out of a database and puts its settings back.
     pub sweep: fn(target: &str) -> Box<dyn AnyStep>,
 }
@@ -159,6 +161,14 @@ pub fn plan(request: &PlanRequest<'_>, site: &Site, tell: &Tell) -> Result<Plann
             .help("name the file of each in the site file")
             .into());
     }
+    if let Some((one, other, schema)) = site.shared_schema(tell) {
+        return Err(Refusal::new(
+            "D011",
+            format!("the targets {one} and {other} share schema `{schema}` of one database"),
+        )
+        .help("give each a schema or a database of its own in the site file")
+        .into());
+    }
     let _held = site.hold_open();
     let installed = detect_installed(request, site, tell)?;
     let playbook = &request.playbook.playbook;
@@ -175,13 +185,17 @@ pub fn plan(request: &PlanRequest<'_>, site: &Site, tell: &Tell) -> Result<Plann
     let Drafted { drafts, lists, refusals: unlisted } = draft(request, &upgrades, site, &mut cx, tell)?;
     let (losses, mut refusals) = losses(request, site, &mut cx, tell);
     refusals.extend(unlisted);
-    let risks = risks(request, site, &mut cx, tell)?;
+    let mut risks = risks(request, site, &mut cx, tell)?;
     if cx.out.has_errors() {
         return Err(PlanFailure::Playbook(cx.out));
     }
-    let targets = cx.targets;
-    let (drafts, uncovered) = cover::cover(drafts, &targets, request.own_steps);
+    let targets = site.resolved_targets(tell).map_err(|error| PlanFailure::from(site_refusal(&error)))?;
+    let Covered { drafts, refusals: uncovered, bare } = cover::cover(drafts, &targets, request.own_steps);
     refusals.extend(uncovered);
+    risks.extend(bare.into_iter().map(|target| PlannedRisk {
+        id: "no-backup".to_owned(),
+        says: format!("{target} is changed without a backup: what goes wrong there stays wrong"),
+    }));
 
     let mut overlay = Overlay::new(site);
     let mut previews = Vec::new();
@@ -194,9 +208,10 @@ pub fn plan(request: &PlanRequest<'_>, site: &Site, tell: &Tell) -> Result<Plann
             }
         }
     }
-    let (disk, unmeasured) = disk::needs(&drafts, &previews, site, request.state_dir);
-    refusals.extend(unmeasured);
-    refusals.extend(rights(&drafts, site));
+    let Needs { disk, unseen: disk_unseen, unknown } =
+        disk::needs(&drafts, &previews, site, request.state_dir);
+    refusals.extend(unknown);
+    refusals.extend(rights(&drafts, site, tell));
     refusals.extend(disk.iter().filter(|need| need.needed > need.free).map(disk::refusal));
     let facts = match facts::observe(
         site,
@@ -214,7 +229,7 @@ pub fn plan(request: &PlanRequest<'_>, site: &Site, tell: &Tell) -> Result<Plann
     if !refusals.is_empty() {
         return Err(PlanFailure::Refused(dedup(refusals)));
     }
-    let steps = number(drafts, previews, request.timings);
+    let steps = number(drafts, previews, request, &targets);
     let plan = Plan {
         format: PLAN_FORMAT,
         digest: Digest::of(b""),
@@ -232,12 +247,13 @@ pub fn plan(request: &PlanRequest<'_>, site: &Site, tell: &Tell) -> Result<Plann
         risks,
         notes: upgrades.iter().flat_map(|upgrade| upgrade.notes.clone()).collect(),
         disk,
+        disk_unseen,
     };
     Ok(Planned::Plan(Box::new(plan.seal())))
 }
 
 /// What will be written, and may not be: found here, and not in the downtime.
-fn rights(drafts: &[Draft], site: &Site) -> Vec<Refusal> {
+fn rights(drafts: &[Draft], site: &Site, tell: &Tell) -> Vec<Refusal> {
     let touches = drafts.iter().flat_map(|draft| draft.step.touches());
     let written: BTreeSet<String> = touches
         .filter(|touch| matches!(touch.access, Access::Writes | Access::BacksUp))
@@ -247,7 +263,18 @@ fn rights(drafts: &[Draft], site: &Site) -> Vec<Refusal> {
         Refusal::new("D011", format!("cannot write {}: {error}", path.display()))
             .help("run as its owner or as root, or give this user the right to write there")
     };
-    written.iter().flat_map(|target| site.not_writable(target)).map(refused).collect()
+    let mut refusals: Vec<Refusal> =
+        written.iter().flat_map(|target| site.not_writable(target)).map(refused).collect();
+    for target in &written {
+        match site.lacks_rights(target, tell) {
+            Ok(lacks) => refusals.extend(lacks.into_iter().map(|what| {
+                Refusal::new("D011", format!("cannot change {target}: {what}"))
+                    .help("give the user these rights, or name another user in the address")
+            })),
+            Err(error) => refusals.push(site_refusal(&error)),
+        }
+    }
+    refusals
 }
 
 /// A run that is open on the site has to be ended first, wherever its directory lies.
@@ -367,7 +394,12 @@ fn dedup(refusals: Vec<Refusal>) -> Vec<Refusal> {
     unique
 }
 
-fn number(drafts: Vec<Draft>, previews: Vec<Preview>, timings: &Timings) -> Vec<PlannedStep> {
+fn number(
+    drafts: Vec<Draft>,
+    previews: Vec<Preview>,
+    request: &PlanRequest<'_>,
+    targets: &BTreeMap<String, TargetDef>,
+) -> Vec<PlannedStep> {
     let mut taken = BTreeSet::new();
     let mut steps = Vec::new();
     for (draft, preview) in drafts.into_iter().zip(previews) {
@@ -379,7 +411,7 @@ fn number(drafts: Vec<Draft>, previews: Vec<Preview>, timings: &Timings) -> Vec<
             n += 1;
             id = format!("{wished}-{n}");
         }
-        let estimate = match timings.of(&id) {
+        let estimate = match request.timings.of(&id) {
             Some(ms) => Estimate { ms, origin: Origin::Rehearsed },
             None => Estimate { ms: preview.guess_ms, origin: Origin::Guessed },
         };
@@ -391,7 +423,7 @@ fn number(drafts: Vec<Draft>, previews: Vec<Preview>, timings: &Timings) -> Vec<
             says: draft.says.unwrap_or_else(|| draft.step.describe()),
             why: draft.why,
             place: draft.place,
-            reversal: draft.step.reversal(),
+            reversal: cover::reversal(draft.step.as_ref(), targets, request.own_steps),
             touches: draft.step.touches(),
             preview: preview.lines,
             estimate,

@@ -1,6 +1,6 @@
 //! A playbook with its files, read and checked.
 
-use crate::cover::writers_in;
+use crate::cover::{WrittenReadOnly, writers_in, written_read_only};
 use crate::each;
 use crate::registry::Registry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,9 +95,17 @@ impl LoadedPlaybook {
                     }
                 });
             }
-            let order = steps.iter().map(|(phase, step, _)| (*phase, step.touches()));
+            let order = || steps.iter().map(|(phase, step, _)| (*phase, step.touches()));
+            for found in written_read_only(order(), &cx.targets) {
+                let (_, step, span) = &steps[found.step];
+                cx.out.push(
+                    Diagnostic::error("P041", found.message(step.kind()))
+                        .at(*span, "changes it")
+                        .help(WrittenReadOnly::help()),
+                );
+            }
             // A step that did not compile may have been the one that stops the service.
-            let found = if cx.out.has_errors() { Vec::new() } else { writers_in(order, &cx.targets) };
+            let found = if cx.out.has_errors() { Vec::new() } else { writers_in(order(), &cx.targets) };
             for found in found {
                 let (_, step, span) = &steps[found.step];
                 cx.out.push(

@@ -332,7 +332,9 @@ impl<'a> Runner<'a> {
     fn fingerprints(&self) -> Result<BTreeMap<String, Value>, switchback_site::SiteError> {
         let mut stores = BTreeMap::new();
         for (name, def) in self.site.targets() {
-            if def.path().is_some() {
+            let is_kept = def.path().is_some() || def.is_database();
+            // The way back leaves alone what is only read, so what is written there is not lost by it.
+            if is_kept && !def.is_read_only() {
                 stores.insert(name.clone(), self.site.fingerprint(name, &self.tell)?);
             }
         }

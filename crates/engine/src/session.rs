@@ -13,6 +13,7 @@ use switchback_model::record::{Entry, Record};
 use switchback_model::run::RunState;
 use switchback_site::lock::{FolderLock, LockError, RunLock};
 use switchback_site::marker::Marker;
+use switchback_site::postgres;
 use switchback_site::{Site, SiteDirs, SiteError, Tell};
 
 /// Why a run cannot be taken up.
@@ -91,7 +92,7 @@ pub struct Session {
     steps: Vec<Box<dyn AnyStep>>,
     journal: Option<(Journal, Vec<Entry>)>,
     driver: Driver,
-    _locks: (RunLock, Vec<FolderLock>),
+    _locks: (RunLock, Vec<FolderLock>, Vec<postgres::Lock>),
 }
 
 impl Session {
@@ -110,6 +111,7 @@ impl Session {
         refuse_other_run(&site, &RunDir::at(root))?;
         let dir = RunDir::create(root, &plan)?;
         let lock = RunLock::take(&dir.lock()).map_err(SessionError::Lock)?;
+        let databases = take_databases(&site, &dir.name())?;
         let site = hand_on(site, &lock, &folders)?;
         let journal = Journal::create(&dir.journal())?;
         Ok(Session {
@@ -119,7 +121,7 @@ impl Session {
             steps,
             journal: Some((journal, Vec::new())),
             driver: driver.clone(),
-            _locks: (lock, folders),
+            _locks: (lock, folders, databases),
         })
     }
 
@@ -140,6 +142,8 @@ impl Session {
         };
         let site = open_site(&plan, state, &dir, driver, rehearsal)?;
         let folders = take_folders(&site)?;
+        // A killed client does not stop a statement: what a dead life left at work is over before anything is looked at.
+        let databases = take_databases(&site, &dir.name())?;
         refuse_other_run(&site, &dir)?;
         let site = hand_on(site, &lock, &folders)?;
         let journal = Journal::open(&dir.journal())?;
@@ -152,7 +156,7 @@ impl Session {
             steps,
             journal: Some(journal),
             driver: driver.clone(),
-            _locks: (lock, folders),
+            _locks: (lock, folders, databases),
         })
     }
 
@@ -254,7 +258,24 @@ fn open_site(
 /// Looks whether a process has a run on this site now. A mark without a lock is that of a run whose process is gone.
 pub fn refuse_taken(site: &Site) -> Result<(), SessionError> {
     // Without a mark nobody is disturbed by a lock that is held for a moment only to look.
-    if site.open_runs()?.is_empty() { Ok(()) } else { take_folders(site).map(drop) }
+    if site.open_runs()?.is_empty() {
+        return Ok(());
+    }
+    take_folders(site)?;
+    take_databases(site, LOOKING).map(drop)
+}
+
+/// A run that never is: the name under which a lock is asked for only to look whether it is held.
+const LOOKING: &str = "none";
+
+/// Takes the lock of every PostgreSQL database that is written to, or says who has it.
+fn take_databases(site: &Site, run: &str) -> Result<Vec<postgres::Lock>, SessionError> {
+    site.lock_databases(run, &Tell::quiet()).map_err(|error| match error {
+        SiteError::PgLock(postgres::LockError::Held { place, holder }) => {
+            SessionError::SiteHeld { folder: PathBuf::from(place), holder: format!("{holder} has it") }
+        }
+        error => SessionError::Site(error),
+    })
 }
 
 /// Looks again, with the locks taken: a run that is open and dead holds none, and may have begun since the plan was made.

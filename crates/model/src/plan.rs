@@ -28,6 +28,8 @@ pub enum Reversal {
 pub enum Access {
     /// Looks at it.
     Reads,
+    /// Compares it with what it was when the writers had gone.
+    Compares,
     /// Changes it.
     Writes,
     /// Copies it for the way back.
@@ -249,6 +251,9 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// Space it needs.
     pub disk: Vec<DiskNeed>,
+    /// Space that it needs where nobody can see from here how much is free, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disk_unseen: Vec<String>,
 }
 
 /// A file that is not a plan of ours, or no longer the one that was reviewed.

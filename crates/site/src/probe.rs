@@ -1,6 +1,7 @@
 //! Probes: asking the site and weighing the answer.
 
-use crate::site::{Site, SiteError};
+use crate::postgres as pg;
+use crate::site::{Site, SiteError, pg_rows};
 use crate::sqlite::{Database, open_immutable};
 use crate::tell::{Tell, Unit};
 use rusqlite::Connection;
@@ -11,7 +12,6 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use switchback_model::digest::{Digest, RowHasher};
 use switchback_model::probe::{Ask, Probe, Store, Verdict};
-use switchback_model::target::TargetDef;
 
 /// How many rows of an answer are kept for people; the count is always of all.
 pub(crate) const SHOWN: usize = 1000;
@@ -149,7 +149,14 @@ impl Site {
     /// Asks once.
     pub fn ask(&self, ask: &Ask, tell: &Tell) -> Result<Answer, SiteError> {
         match ask {
+            Ask::Sql { store, sql, params } if self.is_postgres(&store.target) => {
+                Ok(pg::query(&mut self.reader(&store.target)?, sql, params, tell)?)
+            }
             Ask::Sql { store, sql, params } => query(self.connect(store)?, sql, params, tell),
+            Ask::Table { store, schema: Some(schema), table, .. } => {
+                let sql = format!("SELECT count(*) FROM {}", pg::qualified(schema, table)?);
+                Ok(pg::query(&mut self.reader(&store.target)?, &sql, &BTreeMap::new(), tell)?)
+            }
             Ask::Table { store, table, .. } => {
                 let sql = format!("SELECT count(*) FROM {}", crate::sqlite::ddl::quote_identifier(table));
                 query(self.connect(store)?, &sql, &BTreeMap::new(), tell)
@@ -158,7 +165,7 @@ impl Site {
             Ask::Text { text } => Ok(Answer::Text(text.clone())),
             Ask::File { target } => Ok(Answer::Text(self.read_file(target)?)),
             Ask::Unchanged { target } => {
-                Err(SiteError::Missing { what: format!("the fingerprint of {target}") })
+                Ok(Answer::Text(self.changed_since_freeze(target, tell)?.join("\n")))
             }
             Ask::Run { argv, exit } => self.run_probe(argv, *exit, PATIENCE, tell).map(Answer::Text),
         }
@@ -169,8 +176,8 @@ impl Site {
         let Ask::Sql { store, sql, params } = ask else {
             return Err(SiteError::Missing { what: "a list in what is no query".to_owned() });
         };
-        if !matches!(self.targets().get(&store.target), Some(TargetDef::Sqlite { .. })) {
-            return Err(SiteError::Missing { what: format!("a list in {}", store.target) });
+        if self.is_postgres(&store.target) {
+            return pg_rows(&mut self.reader(&store.target)?, sql, params, tell);
         }
         let (answer, columns) = query_columns(self.connect(store)?, sql, params, tell)?;
         let Answer::Rows(rows, all) = answer else { return Ok(Vec::new()) };
@@ -198,11 +205,10 @@ impl Site {
 
     /// Asks once and weighs.
     pub fn judge_once(&self, probe: &Probe, tell: &Tell) -> Result<Judgement, SiteError> {
-        if let (Ask::Table { store, table, columns, .. }, Verdict::SameAs { other }) =
-            (&probe.ask, &probe.verdict)
-            && let Ask::Table { store: other_store, table: other_table, .. } = other.as_ref()
+        if let (Ask::Table { .. }, Verdict::SameAs { other }) = (&probe.ask, &probe.verdict)
+            && let Ask::Table { .. } = other.as_ref()
         {
-            return self.compare((store, table), (other_store, other_table), columns, tell);
+            return self.compare_tables(&probe.ask, other, tell);
         }
         let answer = self.ask(&probe.ask, tell)?;
         let (one, mut details) = (answer.one(), Vec::new());
@@ -243,6 +249,26 @@ impl Site {
         Ok(database.open_read()?)
     }
 
+    fn compare_tables(&self, here: &Ask, there: &Ask, tell: &Tell) -> Result<Judgement, SiteError> {
+        match (here, there) {
+            (
+                Ask::Table { store: a, schema: None, table: table_a, columns },
+                Ask::Table { store: b, schema: None, table: table_b, .. },
+            ) => self.compare((a, table_a), (b, table_b), columns, tell),
+            (
+                Ask::Table { store: a, schema: Some(schema_a), table: table_a, columns },
+                Ask::Table { store: b, schema: Some(schema_b), table: table_b, .. },
+            ) => {
+                let (here, there) =
+                    ((a, schema_a.as_str(), table_a.as_str()), (b, schema_b.as_str(), table_b.as_str()));
+                self.compare_schemas_tables(here, there, columns, tell)
+            }
+            _ => Err(SiteError::Missing {
+                what: "a way to compare tables of two kinds of databases".to_owned(),
+            }),
+        }
+    }
+
     fn compare(
         &self,
         (store_a, table_a): (&Store, &str),
@@ -277,8 +303,16 @@ fn pairs(
         let rows = statement.query_map([table], |row| row.get(0))?;
         Ok(rows.collect::<Result<Vec<String>, _>>()?)
     };
-    let (here, there) = (names(a, table_a)?, names(b, table_b)?);
-    for (table, found) in [(table_a, &here), (table_b, &there)] {
+    paired((table_a, &names(a, table_a)?), (table_b, &names(b, table_b)?), columns)
+}
+
+/// Pairs the named columns, and with `*` every other by its own name.
+pub(crate) fn paired(
+    (table_a, here): (&str, &[String]),
+    (table_b, there): (&str, &[String]),
+    columns: &BTreeMap<String, String>,
+) -> Result<Vec<(String, String)>, SiteError> {
+    for (table, found) in [(table_a, here), (table_b, there)] {
         if found.is_empty() {
             return Err(SiteError::Missing { what: format!("table `{table}`") });
         }

@@ -1,17 +1,23 @@
 //! One installation, opened: its targets by name.
 
+mod clear;
+mod compare;
+mod databases;
+
 use crate::command::{CommandError, Exit};
 use crate::disk;
 use crate::file::FileError;
 use crate::http::{self, HttpError};
 use crate::jq_child::{JqChild, JqChildError};
+use crate::ledger_row::LedgerRow;
 use crate::lock::LockError;
 use crate::marker::{Marker, MarkerError};
+use crate::postgres as pg;
 use crate::probe::{Answer, patient};
 use crate::service::{Service, ServiceError, ServiceSpec};
 use crate::sqlite::{
     CompareError, Database, ExclusiveError, Fingerprint, FingerprintError, JournalMode, LEDGER, LedgerError,
-    LedgerRow, OpenError, ledger,
+    OpenError, ledger,
 };
 use crate::tell::{Failure, Halt, Tell};
 use serde_json::Value;
@@ -20,7 +26,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use switchback_model::target::{MaintenanceDef, TargetDef};
+use switchback_model::target::{MaintenanceDef, SQLITE, TargetDef};
+
+pub(crate) use databases::pg_rows;
 
 /// How long one HTTP exchange may take.
 const HTTP_PATIENCE: Duration = Duration::from_secs(10);
@@ -54,6 +62,32 @@ pub enum SiteError {
     Json { url: String, source: serde_json::Error },
     #[error("believe `{command}`: {found}")]
     Command { command: String, found: String },
+    #[error("write to {name}: the playbook says that it is only read")]
+    ReadOnly { name: String },
+    #[error("take the schemas of {name} back: {}", .objects.join("; "))]
+    Leaning { name: String, objects: Vec<String> },
+    #[error(transparent)]
+    PgWait(#[from] pg::WaitError),
+    #[error("turn what was read into data: {source}")]
+    Row { source: serde_json::Error },
+    #[error("ask the server: {}", pg::said(.0))]
+    Server(#[from] ::postgres::Error),
+    #[error(transparent)]
+    PgOpen(#[from] pg::OpenError),
+    #[error(transparent)]
+    PgAsk(#[from] pg::AskError),
+    #[error(transparent)]
+    PgLedger(#[from] pg::LedgerError),
+    #[error(transparent)]
+    PgLock(#[from] pg::LockError),
+    #[error(transparent)]
+    PgCatalog(#[from] pg::CatalogError),
+    #[error(transparent)]
+    PgFingerprint(#[from] pg::FingerprintError),
+    #[error(transparent)]
+    PgCopy(#[from] pg::CopyError),
+    #[error(transparent)]
+    PgName(#[from] pg::NameError),
     #[error(transparent)]
     Open(#[from] OpenError),
     #[error(transparent)]
@@ -85,6 +119,14 @@ pub enum SiteError {
 impl Failure for SiteError {
     fn halt(&self) -> Option<Halt> {
         match self {
+            SiteError::PgOpen(e) => e.halt(),
+            SiteError::PgWait(e) => e.halt(),
+            SiteError::PgAsk(e) => e.halt(),
+            SiteError::PgLedger(e) => e.halt(),
+            SiteError::PgLock(e) => e.halt(),
+            SiteError::PgCatalog(e) => e.halt(),
+            SiteError::PgFingerprint(e) => e.halt(),
+            SiteError::PgCopy(e) => e.halt(),
             SiteError::Open(e) => e.halt(),
             SiteError::Fingerprint(e) => e.halt(),
             SiteError::Exclusive(e) => e.halt(),
@@ -119,6 +161,7 @@ pub struct SiteDirs {
 pub struct Site {
     targets: BTreeMap<String, TargetDef>,
     services: BTreeMap<String, Box<dyn Service>>,
+    databases: BTreeMap<String, pg::Database>,
     dirs: SiteDirs,
     jq: JqChild,
     rehearsal: bool,
@@ -132,10 +175,13 @@ impl std::fmt::Debug for Site {
 }
 
 impl Site {
-    /// Opens a site, or says which service's description cannot be understood.
+    /// Opens a site, or says which service or address cannot be understood.
     pub fn open(targets: &BTreeMap<String, TargetDef>, dirs: SiteDirs) -> Result<Site, SiteError> {
-        let mut services = BTreeMap::new();
+        let (mut services, mut databases) = (BTreeMap::new(), BTreeMap::new());
         for (name, def) in targets {
+            if let TargetDef::Postgres { url, .. } = def {
+                databases.insert(name.clone(), pg::Database::parse(url)?);
+            }
             if let TargetDef::Service { spec, .. } = def {
                 let spec: ServiceSpec = serde_json::from_value(spec.clone())
                     .map_err(|source| SiteError::Spec { name: name.clone(), source })?;
@@ -143,7 +189,15 @@ impl Site {
             }
         }
         let jq = JqChild::new(dirs.program.clone());
-        Ok(Site { targets: targets.clone(), services, dirs, jq, rehearsal: false, locks: Vec::new() })
+        Ok(Site {
+            targets: targets.clone(),
+            services,
+            databases,
+            dirs,
+            jq,
+            rehearsal: false,
+            locks: Vec::new(),
+        })
     }
 
     /// Marks this site as one of scratch copies: what is not copied is left alone.
@@ -186,7 +240,7 @@ impl Site {
     pub fn database(&self, name: &str) -> Result<Database, SiteError> {
         match self.target(name)? {
             TargetDef::Sqlite { path } => Ok(patient(path)),
-            other => Err(Site::wrong(name, other, "SQLite database")),
+            other => Err(Site::wrong(name, other, SQLITE)),
         }
     }
 
@@ -259,10 +313,7 @@ impl Site {
 
     /// The databases.
     pub fn stores(&self) -> impl Iterator<Item = &str> {
-        self.targets
-            .iter()
-            .filter(|(_, def)| matches!(def, TargetDef::Sqlite { .. }))
-            .map(|(name, _)| name.as_str())
+        self.targets.iter().filter(|(_, def)| def.is_database()).map(|(name, _)| name.as_str())
     }
 
     /// Returns what makes two states of a target equal.
@@ -270,11 +321,14 @@ impl Site {
         let value = match self.target(target)? {
             TargetDef::Sqlite { .. } => serde_json::to_value(self.database_fingerprint(target, tell)?),
             TargetDef::File { path } => serde_json::to_value(crate::file::Image::read(Path::new(path))?),
-            TargetDef::Postgres { .. } | TargetDef::Service { .. } | TargetDef::Http { .. } => {
-                Ok(Value::Null)
+            TargetDef::Postgres { .. } => {
+                let schemas = self.schemas(target, tell)?;
+                serde_json::to_value(pg::Fingerprint::read(&self.postgres(target)?, &schemas, tell)?)
             }
+            TargetDef::Service { .. } | TargetDef::Http { .. } => Ok(Value::Null),
         };
-        Ok(value.unwrap_or(Value::Null))
+        // A fingerprint that is nothing would be equal to any other that is.
+        value.map_err(|source| SiteError::Row { source })
     }
 
     /// Returns the fingerprint of a database.
@@ -286,14 +340,15 @@ impl Site {
     ///
     /// Only for a run that is taken up: those who merely look may not write, and cannot read such a database either.
     pub fn settle(&self) -> Result<(), SiteError> {
-        for store in self.stores() {
+        // What PostgreSQL left half done it rolls back itself, and the lock of the run waits for that.
+        for store in self.stores().filter(|store| !self.is_postgres(store)) {
             self.database(store)?.settle()?;
         }
         Ok(())
     }
 
     /// Returns what identifies the shape of a target, a line each: a difference means that a plan is for another site.
-    pub fn identity(&self, target: &str, _tell: &Tell) -> Result<Option<Vec<String>>, SiteError> {
+    pub fn identity(&self, target: &str, tell: &Tell) -> Result<Option<Vec<String>>, SiteError> {
         match self.target(target)? {
             TargetDef::Sqlite { .. } => {
                 let connection = self.database(target)?.open_read()?;
@@ -307,7 +362,8 @@ impl Site {
                 let image = crate::file::Image::read(Path::new(path))?;
                 Ok(Some(vec![serde_json::to_string(&image).unwrap_or_default()]))
             }
-            TargetDef::Postgres { .. } | TargetDef::Service { .. } | TargetDef::Http { .. } => Ok(None),
+            TargetDef::Postgres { .. } => Ok(Some(self.catalog_lines(target, tell)?)),
+            TargetDef::Service { .. } | TargetDef::Http { .. } => Ok(None),
         }
     }
 
@@ -328,17 +384,17 @@ impl Site {
         match self.target(target)? {
             TargetDef::Sqlite { path } => Ok(disk::database_size(Path::new(path)).ok()),
             TargetDef::File { path } => Ok(std::fs::metadata(path).ok().map(|meta| meta.len())),
-            TargetDef::Postgres { .. } | TargetDef::Service { .. } | TargetDef::Http { .. } => Ok(None),
+            TargetDef::Postgres { .. } => Ok(Some(self.schemas_size(target)?)),
+            TargetDef::Service { .. } | TargetDef::Http { .. } => Ok(None),
         }
     }
 
     /// The marks of runs that are open on this site. One that cannot be read is an error: it may be a run's.
     pub fn open_runs(&self) -> Result<Vec<Marker>, SiteError> {
+        let beside = self.marked().map(|path| Marker::read(&path)).collect::<Result<Vec<_>, _>>()?;
         let mut marks: Vec<Marker> = Vec::new();
-        for path in self.marked() {
-            if let Some(mark) = Marker::read(&path)?
-                && !marks.iter().any(|known| known.run == mark.run)
-            {
+        for mark in beside.into_iter().flatten().chain(self.marks_inside()?) {
+            if !marks.iter().any(|known| known.run == mark.run) {
                 marks.push(mark);
             }
         }
@@ -347,8 +403,8 @@ impl Site {
 
     /// The rows of runs that are inside the databases: also where a mark was lost, or a database was moved.
     pub fn rows_of_runs(&self) -> Result<Vec<LedgerRow>, SiteError> {
-        let mut rows = Vec::new();
-        for store in self.stores() {
+        let mut rows = self.rows_inside()?;
+        for store in self.stores().filter(|store| !self.is_postgres(store)) {
             // A database that does not open is found by whoever needs it, with better words.
             if let Ok(connection) = self.database(store)?.open_read() {
                 rows.extend(ledger::rows(&connection)?);
@@ -357,12 +413,12 @@ impl Site {
         Ok(rows)
     }
 
-    /// Puts the mark of a run beside every target that is a file.
+    /// Puts the mark of a run beside every target that is a file, and inside every PostgreSQL database that it may write to.
     pub fn put_marks(&self, mark: &Marker, tell: &Tell) -> Result<(), SiteError> {
         for path in self.marked() {
             mark.write(&path, tell)?;
         }
-        Ok(())
+        self.put_marks_inside(mark, tell)
     }
 
     /// Takes the marks of a run away; those of other runs stay.
@@ -372,7 +428,7 @@ impl Site {
                 Marker::remove(&path, tell)?;
             }
         }
-        Ok(())
+        self.remove_marks_inside(run, tell)
     }
 
     /// The files that marks lie beside: whatever links lead there, it is one place for everybody.

@@ -1,6 +1,7 @@
 //! `alter`: brings tables to a declared shape, in place where SQLite can, else by a safe rebuild.
 
-use crate::database::{guard, is_in, ledger_row, standing, take_counted};
+use crate::database::sqlite::take_counted;
+use crate::database::{guard, is_in, ledger_row, standing};
 use crate::sql::check_script;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -9,7 +10,9 @@ use switchback_engine::registry::Compiled;
 use switchback_engine::{Condition, Kind, Overlay, Preview, Step, StepError, Work};
 use switchback_model::compile::{Compile, plain_value};
 use switchback_model::decode::{Keyed, Spanned};
+use switchback_model::diagnostic::Diagnostic;
 use switchback_model::plan::{Access, Reversal, Touch};
+use switchback_model::target::{DATABASES, TargetDef};
 use switchback_model::tree::Node;
 use switchback_model::{choice, record};
 use switchback_site::sqlite::alter::{
@@ -149,11 +152,19 @@ impl Kind for AlterKind {
     const SAYS: &'static str = "brings tables to a declared shape";
 
     fn compile(body: AlterBody, cx: &mut Compile<'_>) -> Compiled {
-        let target = cx.target_name(&body.r#in.value, body.r#in.span, &["SQLite database"])?;
+        let target = cx.target_name(&body.r#in.value, body.r#in.span, &DATABASES)?;
+        if matches!(cx.targets.get(&target), Some(TargetDef::Postgres { .. })) {
+            cx.out.push(
+                Diagnostic::error("P026", format!("`alter` brings tables of SQLite to a shape, and {target} is PostgreSQL"))
+                    .at(body.r#in.span, "is altered")
+                    .help("write the ALTER statements into an `sql` step: PostgreSQL runs them in its one transaction"),
+            );
+            return None;
+        }
         let and = match &body.and {
             Some(and) => {
                 let script = cx.sql(&and.sql.value, and.sql.span)?;
-                check_script(&script, and.sql.span, cx)?;
+                check_script(&script, &target, and.sql.span, cx)?;
                 Some(script)
             }
             None => None,

@@ -5,6 +5,7 @@ use switchback_engine::StepError;
 use switchback_engine::error::trouble;
 use switchback_model::plan::{Access, Touch};
 use switchback_model::probe::{Ask, Probe, Verdict};
+use switchback_model::target::TargetDef;
 use switchback_site::{Judgement, Site, SiteError, Tell};
 
 /// How many rows an error names.
@@ -28,11 +29,20 @@ pub(crate) fn subject(probe: &Probe) -> String {
 }
 
 pub(crate) fn touches(probe: &Probe) -> Vec<Touch> {
+    if let Ask::Unchanged { target } = &probe.ask {
+        return vec![Touch::new(target, Access::Compares)];
+    }
     probe.stores().into_iter().map(|store| Touch::new(&store.target, Access::Reads)).collect()
 }
 
+/// Says why a target is no still thing in a rehearsal: it is not copied, and its writers are not stopped.
+pub(crate) fn still_written(site: &Site, target: &str) -> Option<String> {
+    let live = site.is_rehearsal() && site.targets().get(target).is_some_and(TargetDef::is_read_only);
+    live.then(|| format!("{target} is read where it is, and written to while it is read"))
+}
+
 /// Whether the question, or the one that it is compared with, can only be put to the real site.
-pub(crate) fn not_rehearsed(probe: &Probe) -> Option<String> {
+pub(crate) fn not_rehearsed(probe: &Probe, site: &Site) -> Option<String> {
     let other = match &probe.verdict {
         Verdict::SameAs { other } => Some(other.as_ref()),
         _ => None,
@@ -40,6 +50,7 @@ pub(crate) fn not_rehearsed(probe: &Probe) -> Option<String> {
     [Some(&probe.ask), other].into_iter().flatten().find_map(|ask| match ask {
         Ask::Get { url, .. } => Some(format!("{url} is the running service, not a copy")),
         Ask::Run { argv, .. } => Some(format!("`{}` looks at the real site", argv.join(" "))),
+        Ask::Unchanged { target } => still_written(site, target),
         _ => None,
     })
 }
@@ -164,8 +175,8 @@ macro_rules! check {
                 Ok(())
             }
 
-            fn not_rehearsed(&self, _site: &Site) -> Option<String> {
-                $crate::check::not_rehearsed(&self.probe)
+            fn not_rehearsed(&self, site: &Site) -> Option<String> {
+                $crate::check::not_rehearsed(&self.probe, site)
             }
         }
     };

@@ -9,6 +9,7 @@ pub mod edit;
 pub mod ensure;
 pub mod expect;
 pub mod file;
+pub mod fingerprint;
 pub mod lint;
 pub mod maintenance;
 pub mod manual;
@@ -43,7 +44,8 @@ steps! {
     kinds: alter::AlterKind, backup::BackupKind, edit::EditKind, ensure::EnsureKind, expect::ExpectKind, file::FileKind,
         maintenance::MaintenanceKind, manual::ManualKind, require::RequireKind, restart::RestartKind, run::RunKind,
         sql::SqlKind, start::StartKind, stop::StopKind;
-    steps: alter::Alter, backup::Backup, edit::Edit, ensure::Ensure, expect::Expect, file::PutFile, maintenance::Maintenance,
+    steps: alter::Alter, backup::Backup, edit::Edit, ensure::Ensure, expect::Expect, file::PutFile,
+        fingerprint::TakeFingerprint, maintenance::Maintenance,
         manual::Manual, require::Require, run::Run, sql::Sql, start::Start, stop::Stop, sweep::Sweep, trial::Trial,
 }
 
@@ -52,6 +54,7 @@ pub fn own_steps() -> OwnSteps {
     OwnSteps {
         backup: |target| Box::new(backup::Backup { target: target.to_owned() }),
         trial: |target| Box::new(trial::Trial { target: target.to_owned() }),
+        fingerprint: |target| Box::new(fingerprint::TakeFingerprint { target: target.to_owned() }),
         sweep: |target| Box::new(sweep::Sweep { target: target.to_owned() }),
     }
 }

@@ -1,6 +1,6 @@
 //! `run`: runs a command, and believes a probe rather than its exit code.
 
-use crate::database::{Manifest, guard, stop_counting, take_counted};
+use crate::database::{count_again, guard, is_counted, stop_counting};
 use crate::trial::remove;
 use crate::written::{self, Kept};
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ use switchback_model::plan::{Access, Reversal, Touch};
 use switchback_model::playbook::ProbeBody;
 use switchback_model::probe::Probe;
 use switchback_model::record;
-use switchback_model::target::TargetDef;
+use switchback_model::target::{POSTGRES, SQLITE, TargetDef};
 use switchback_model::text::Template;
 use switchback_site::Site;
 use switchback_site::command::{Command, Exit, Ran};
@@ -85,7 +85,7 @@ impl Kind for RunKind {
         }
         let (mut writes, mut files) = (Vec::new(), Vec::new());
         for name in &body.writes {
-            let target = cx.target_name(&name.value, name.span, &["SQLite database", "file"])?;
+            let target = cx.target_name(&name.value, name.span, &[SQLITE, POSTGRES, "file"])?;
             match cx.targets.get(&target) {
                 Some(TargetDef::File { .. }) => files.push(target),
                 _ => writes.push(target),
@@ -138,7 +138,7 @@ impl Run {
     /// The databases that it changes, whose commits are counted.
     fn databases<'a>(&'a self, site: &'a Site) -> impl Iterator<Item = &'a String> {
         let is_database =
-            |target: &&String| matches!(site.targets().get(target.as_str()), Some(TargetDef::Sqlite { .. }));
+            |target: &&String| site.targets().get(target.as_str()).is_some_and(TargetDef::is_database);
         self.writes.iter().filter(is_database)
     }
 
@@ -154,7 +154,7 @@ impl Run {
 
     fn is_counted(&self, site: &Site, work: &Work<'_>) -> Result<bool, StepError> {
         for target in self.databases(site) {
-            if Manifest::read(work.dir, target)?.is_some_and(|manifest| manifest.uncounted) {
+            if !is_counted(site, target, work)? {
                 return Ok(false);
             }
         }
@@ -271,7 +271,7 @@ impl Step for Run {
             before.note_left(site, work)?;
         }
         // The command is done: whoever writes from here on is somebody else.
-        self.databases(site).try_for_each(|target| take_counted(site, target, work).map(drop))?;
+        self.databases(site).try_for_each(|target| count_again(site, target, work))?;
         Ok(json!({ "exit": exit }))
     }
 

@@ -1,6 +1,7 @@
 //! `sql`: runs a script of the playbook in one transaction, together with the row that says it is in.
 
-use crate::database::{guard, is_in, ledger_row, standing, take_counted};
+use crate::database::sqlite::take_counted;
+use crate::database::{guard, is_in, ledger_row, postgres, standing};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use switchback_model::decode::Spanned;
 use switchback_model::diagnostic::Diagnostic;
 use switchback_model::plan::{Access, Reversal, Touch};
 use switchback_model::record;
+use switchback_model::target::{DATABASES, TargetDef};
 use switchback_site::Site;
 use switchback_site::sqlite::ddl::has_transaction_control;
 use switchback_site::sqlite::{ScriptError, run_script};
@@ -38,7 +40,7 @@ impl Kind for SqlKind {
     const SAYS: &'static str = "runs SQL in one transaction";
 
     fn compile(body: SqlBody, cx: &mut Compile<'_>) -> Compiled {
-        let target = cx.target_name(&body.r#in.value, body.r#in.span, &["SQLite database"])?;
+        let target = cx.target_name(&body.r#in.value, body.r#in.span, &DATABASES)?;
         let (name, script) = match (&body.file, &body.text) {
             (Some(file), None) => {
                 (file.value.trim_end_matches(".sql").to_owned(), cx.sql(&file.value, file.span)?)
@@ -54,7 +56,7 @@ impl Kind for SqlKind {
             }
         };
         let span = body.file.as_ref().or(body.text.as_ref()).map(|text| text.span).unwrap_or_default();
-        check_script(&script, span, cx)?;
+        check_script(&script, &target, span, cx)?;
         let shows = match &body.shows {
             Some(shows) => Some(cx.sql(&shows.value, shows.span)?),
             None => None,
@@ -67,9 +69,13 @@ impl Kind for SqlKind {
 /// Says what a script must not hold: the transaction is ours, so that the ledger row commits with it.
 pub(crate) fn check_script(
     script: &str,
+    target: &str,
     span: switchback_model::diagnostic::Span,
     cx: &mut Compile<'_>,
 ) -> Option<()> {
+    if matches!(cx.targets.get(target), Some(TargetDef::Postgres { .. })) {
+        return postgres::check_script(script, span, cx);
+    }
     let Some((_, keyword)) = has_transaction_control(script) else { return Some(()) };
     if keyword == "UNREADABLE" {
         cx.out.push(
@@ -154,6 +160,10 @@ impl Step for Sql {
     fn apply(&self, site: &Site, (): &(), work: &Work<'_>) -> Result<Value, StepError> {
         if is_in(site, &self.target, work)? {
             return Ok(Value::Null);
+        }
+        if site.is_postgres(&self.target) {
+            let changed = postgres::run_script(site, &self.target, &self.script, &self.params, work)?;
+            return Ok(json!({ "rows": changed }));
         }
         let mut exclusive = take_counted(site, &self.target, work)?;
         let row = ledger_row(work);

@@ -1,6 +1,6 @@
 //! `stop`: keeps writers out, and proves that none is left in the stores.
 
-use crate::database::{Manifest, take_counted};
+use crate::database::{count_again, is_counted};
 use crate::services::{Known, PERSON_MS, READY_MS, programs_are_there};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -94,7 +94,7 @@ impl Step for Stop {
 
     fn check(&self, site: &Site, work: &Work<'_>) -> Result<Condition, StepError> {
         let known = Known::of(site, &self.service)?;
-        let stopped = known.is_stopped(work.tell)? && uncounted(&known, work)?.is_empty();
+        let stopped = known.is_stopped(work.tell)? && uncounted(&known, site, work)?.is_empty();
         Ok(if stopped { Condition::applied() } else { Condition::Pending })
     }
 
@@ -127,8 +127,8 @@ impl Step for Stop {
                 .help("stop these processes, and whatever starts them again"));
         }
         // What it wrote for this run is in: whoever writes from here on is somebody else.
-        for store in uncounted(&known, work)? {
-            drop(take_counted(site, store, work)?);
+        for store in uncounted(&known, site, work)? {
+            count_again(site, store, work)?;
         }
         Ok(json!({}))
     }
@@ -163,10 +163,10 @@ impl Step for Stop {
 }
 
 /// The stores that a service was let at for this run, and that nobody has taken back.
-fn uncounted<'a>(known: &Known<'a>, work: &Work<'_>) -> Result<Vec<&'a String>, StepError> {
+fn uncounted<'a>(known: &Known<'a>, site: &Site, work: &Work<'_>) -> Result<Vec<&'a String>, StepError> {
     let mut uncounted = Vec::new();
     for store in known.databases().filter(|_| work.is_private()) {
-        if Manifest::read(work.dir, store)?.is_some_and(|manifest| manifest.uncounted) {
+        if !is_counted(site, store, work)? {
             uncounted.push(store);
         }
     }

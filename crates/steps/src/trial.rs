@@ -90,8 +90,11 @@ impl Step for Trial {
     }
 }
 
+/// Removes a file, or a folder with everything in it; twice is once.
 pub(crate) fn remove(path: &std::path::Path) -> Result<(), StepError> {
-    match std::fs::remove_file(path) {
+    let is_folder = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
+    let removed = if is_folder { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    match removed {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
             Err(StepError::failed(format!("remove {}: {e}", path.display())))
         }

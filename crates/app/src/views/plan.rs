@@ -88,6 +88,15 @@ fn changes(plan: &Plan) -> Vec<String> {
             let verb = if touched(plan, name, Access::Writes) { "is changed" } else { "stays as it is" };
             lines.push(format!("{name}: {path} {verb}"));
         }
+        if let TargetDef::Postgres { url, schemas, .. } = def {
+            let verb = if touched(plan, name, Access::Writes) { "is changed" } else { "stays as it is" };
+            let schemas = match schemas.as_slice() {
+                [one] => format!("schema {one}"),
+                [first, .., last] => format!("{} schemas, {first} to {last},", schemas.len()),
+                [] => "no schema".to_owned(),
+            };
+            lines.push(format!("{name}: {schemas} of {url} {verb}"));
+        }
         if let TargetDef::Service { .. } = def {
             let stops = touched(plan, name, Access::Stops);
             let starts = touched(plan, name, Access::Starts);
@@ -157,6 +166,7 @@ fn disk(plan: &Plan) -> Vec<String> {
                 need.why
             )
         })
+        .chain(plan.disk_unseen.iter().cloned())
         .collect()
 }
 

@@ -96,6 +96,7 @@ pub fn plan(targets: BTreeMap<String, TargetDef>, steps: &[(&str, Phase, bool)])
         risks: Vec::new(),
         notes: Vec::new(),
         disk: Vec::new(),
+        disk_unseen: Vec::new(),
     };
     plan.seal()
 }

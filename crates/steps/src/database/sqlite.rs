@@ -1,11 +1,12 @@
-//! What every step on a database shares: the backup before it, our rows in it, and whose hands were on it.
+//! SQLite: the manifest of a backup, and commits counted so that those of others are found.
 
+use super::foreign;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use switchback_engine::run_dir::write_durably;
 use switchback_engine::{Condition, RunDir, StepError, Work};
 use switchback_site::sqlite::{
-    BackupReport, Connection, Database, Exclusive, JournalMode, LedgerRow, OpenError, ledger, stamp, take,
+    BackupReport, Connection, Database, Exclusive, JournalMode, OpenError, ledger, stamp, take,
 };
 use switchback_site::{Site, SiteError};
 
@@ -114,13 +115,6 @@ fn counted(transactions: u32) -> String {
     switchback_model::words::count(u64::from(transactions), "transaction")
 }
 
-/// Words the finding that somebody else wrote.
-pub(crate) fn foreign(target: &str, what: String) -> StepError {
-    StepError::conflict(format!("{target} was written by somebody else while this run had it: {what}")).help(
-        "find out what wrote there and keep what it wrote; then `switchback rollback --losing-writes` restores the backup all the same",
-    )
-}
-
 /// Returns whether the ledger says that this step's transaction is in.
 pub(crate) fn is_in(site: &Site, target: &str, work: &Work<'_>) -> Result<bool, StepError> {
     let connection = site.database(target)?.open_recovered().map_err(SiteError::from)?;
@@ -135,17 +129,6 @@ pub(crate) fn standing(site: &Site, target: &str, work: &Work<'_>) -> Result<Con
     };
     let is_in = ledger::has(&connection, work.run, work.step)?;
     Ok(if is_in { Condition::applied() } else { Condition::Pending })
-}
-
-/// Returns the row that says so, for the step's own transaction.
-pub(crate) fn ledger_row(work: &Work<'_>) -> LedgerRow {
-    LedgerRow {
-        run: work.run.to_owned(),
-        step: work.step.to_owned(),
-        at: work.now.to_owned(),
-        state_dir: work.dir.root().display().to_string(),
-        note: String::new(),
-    }
 }
 
 /// The journal mode that a database is in.

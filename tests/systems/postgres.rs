@@ -1,0 +1,184 @@
+//! An upgrade from many schemas of a PostgreSQL database into one, by the real binary: planned, carried out, taken back.
+
+use crate::server::Server;
+use crate::support::{BINARY, Ran};
+use std::process::Command;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+const PLAYBOOK: &str = r#"
+playbook: shops
+format: 1
+inputs:
+  database: {type: url}
+  schema: {type: text, identifier: true, default: shop}
+targets:
+  v1: {postgres: "${database}", schemas: [public, schemas.sql], read_only: true}
+  v2: {postgres: "${database}", schemas: ["${schema}"], made_by_us: true}
+version:
+  detect:
+    - {in: v1, sql: "SELECT CASE WHEN to_regclass('shop.sales') IS NULL THEN 'old' ELSE 'new' END", means: {old: "1.0", new: "2.0"}}
+upgrades:
+  - from: "1.0"
+    to: "2.0"
+    prepare:
+      - sql: {in: v2, text: "CREATE SCHEMA IF NOT EXISTS ${schema}; CREATE TABLE ${schema}.sales (shop text NOT NULL, id bigint, amount numeric, PRIMARY KEY (shop, id))"}
+    change:
+      - each:
+          as: shop
+          in: v1
+          sql: "SELECT name, id FROM public.shops"
+          key: name
+          identifier: [name]
+          do:
+            - sql: {in: v2, text: "INSERT INTO ${schema}.sales SELECT :shop_name, id, amount FROM ${shop.name}.sales"}
+            - ensure: {in: v2, sql: "SELECT count(*) FROM ${schema}.sales WHERE shop = :shop_name", same_as: {in: v1, sql: "SELECT count(*) FROM ${shop.name}.sales"}}
+    prove:
+      - ensure: {unchanged: v1}
+      - ensure: {in: v2, table: ["${schema}", sales], same_as: {in: v1, table: [public, all_sales]}}
+"#;
+
+const OLD: &str = r#"
+CREATE TABLE public.shops (id int PRIMARY KEY, name text);
+INSERT INTO public.shops VALUES (1, 'north'), (2, 'O"Brien; DROP');
+CREATE SCHEMA north; CREATE SCHEMA "O""Brien; DROP";
+CREATE TABLE north.sales (id bigint PRIMARY KEY, amount numeric);
+CREATE TABLE "O""Brien; DROP".sales (id bigint PRIMARY KEY, amount numeric);
+INSERT INTO north.sales SELECT i, i * 1.1000000000000000001 FROM generate_series(1, 500) i;
+INSERT INTO "O""Brien; DROP".sales VALUES (1, 'NaN'), (2, NULL);
+CREATE VIEW public.all_sales AS SELECT 'north' AS shop, id, amount FROM north.sales
+    UNION ALL SELECT 'O"Brien; DROP', id, amount FROM "O""Brien; DROP".sales;
+"#;
+
+/// Two shops in a database of their own, and a folder with playbook and site file.
+struct Shops {
+    server: Arc<Server>,
+    database: String,
+    folder: TempDir,
+}
+
+impl Shops {
+    fn open() -> Shops {
+        let server = Server::shared();
+        let database = server.database(OLD);
+        let folder = tempfile::tempdir().unwrap();
+        let site =
+            format!("playbook: playbook.yaml\ninputs: {{database: \"{}\"}}\n", server.cluster.url(&database));
+        std::fs::write(folder.path().join("site.yaml"), site).unwrap();
+        std::fs::write(folder.path().join("playbook.yaml"), PLAYBOOK).unwrap();
+        std::fs::write(folder.path().join("schemas.sql"), "SELECT name FROM public.shops").unwrap();
+        Shops { server, database, folder }
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        self.run_cut(args, "")
+    }
+
+    fn run_cut(&self, args: &[&str], fault: &str) -> Ran {
+        let mut command = Command::new(BINARY);
+        Ran::of(
+            &command
+                .args(args)
+                .current_dir(self.folder.path())
+                .env("SWITCHBACK_FAULT", fault)
+                .output()
+                .unwrap(),
+        )
+    }
+
+    fn value(&self, sql: &str) -> String {
+        self.server.value(&self.database, sql)
+    }
+
+    fn change(&self, from: &str, to: &str) {
+        assert!(PLAYBOOK.contains(from));
+        std::fs::write(self.folder.path().join("playbook.yaml"), PLAYBOOK.replace(from, to)).unwrap();
+    }
+
+    /// Nothing of ours and nothing of the new release is left.
+    fn is_as_before(&self) {
+        let schemas = "SELECT string_agg(nspname, ' ' ORDER BY nspname) FROM pg_namespace WHERE nspname !~ '^pg_|information_schema'";
+        assert_eq!(self.value(schemas), "O\"Brien; DROP north public");
+        assert_eq!(self.value("SELECT count(*) FROM public.all_sales"), "502");
+    }
+}
+
+#[test]
+fn many_schemas_become_one_and_back() {
+    let shops = Shops::open();
+    shops.run(&["plan"]).expect(0, &["sql-v2-north", "sql-v2-O_Brien__DROP", "stays as it is"]);
+    shops.is_as_before();
+    shops.run(&["apply", "--yes"]).expect(0, &[]);
+    assert_eq!(shops.value("SELECT count(*) FROM shop.sales"), "502");
+    assert_eq!(shops.value("SELECT to_regnamespace('switchback') IS NULL"), "true");
+    shops.run(&["apply", "--yes"]).expect(0, &["nothing to do"]);
+    shops.run(&["rollback", "--yes"]).expect(0, &[]);
+    shops.is_as_before();
+}
+
+#[test]
+fn a_kill_anywhere_is_taken_up_or_back() {
+    for (at, verb) in [(6, "resume"), (12, "rollback"), (20, "resume"), (31, "rollback"), (40, "resume")] {
+        let shops = Shops::open();
+        shops.run_cut(&["apply", "--yes"], &format!("kill@{at}"));
+        match verb {
+            "resume" => {
+                shops.run(&["resume"]).expect(0, &[]);
+                assert_eq!(shops.value("SELECT count(*) FROM shop.sales"), "502");
+                assert_eq!(shops.value("SELECT to_regnamespace('switchback') IS NULL"), "true");
+            }
+            _ => {
+                shops.run(&["rollback", "--yes"]).expect(0, &[]);
+                shops.is_as_before();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_step_that_writes_what_is_only_read_does_not_compile() {
+    let shops = Shops::open();
+    shops.change("sql: {in: v2, text: \"CREATE", "sql: {in: v1, text: \"CREATE");
+    shops.run(&["plan"]).expect(10, &["P041", "is only read"]);
+}
+
+#[test]
+fn a_source_that_changes_under_the_copy_takes_the_run_back() {
+    let shops = Shops::open();
+    shops.change(
+        "      - ensure: {unchanged: v1}",
+        "      - run: {argv: [psql, \"${database}\", -c, \"UPDATE north.sales SET amount = 7 WHERE id = 1\"], done_when: {in: v1, sql: \"SELECT 1 FROM north.sales WHERE amount = 7\"}, undo: [psql, \"${database}\", -c, \"UPDATE north.sales SET amount = 1.1000000000000000001 WHERE id = 1\"]}\n      - ensure: {unchanged: v1, else: \"v1 has changed\"}",
+    );
+    shops.run(&["apply", "--yes"]).expect(20, &["v1 has changed", "north.sales"]);
+}
+
+#[test]
+fn rows_of_others_in_what_we_made_are_not_dropped() {
+    let shops = Shops::open();
+    shops.run(&["apply", "--yes"]).expect(0, &[]);
+    shops.server.run(&shops.database, "INSERT INTO shop.sales VALUES ('new', 1, 1)");
+    let refused = shops.run(&["rollback", "--yes"]);
+    assert_ne!(refused.code, 20, "{}", refused.said());
+    assert_eq!(shops.value("SELECT count(*) FROM shop.sales"), "503");
+}
+
+#[test]
+fn what_leans_on_the_schema_from_outside_is_named_when_planning() {
+    let shops = Shops::open();
+    let lean =
+        "CREATE SCHEMA shop; CREATE TABLE shop.x (id int); CREATE VIEW public.lean AS SELECT * FROM shop.x";
+    shops.server.run(&shops.database, lean);
+    shops.run(&["plan"]).expect(11, &["public.lean", "leans on"]);
+}
+
+#[test]
+fn a_second_operator_is_told_who_has_the_database() {
+    let shops = Shops::open();
+    // Killed in the middle: the run is open and its mark is inside of the database.
+    shops.run_cut(&["apply", "--yes"], "kill@25");
+    let elsewhere = shops.folder.path().join("elsewhere");
+    let state = elsewhere.display().to_string();
+    shops.run(&["apply", "--yes", "--state", &state]).expect(11, &["a run is open on this site"]);
+    shops.run(&["rollback", "--yes"]).expect(0, &[]);
+    shops.is_as_before();
+}
