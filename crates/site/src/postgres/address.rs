@@ -216,8 +216,8 @@ impl Address {
         let port = number("port", take("port"))?.unwrap_or(5432);
         let hostaddr = take("hostaddr");
         let host = take("host").or_else(|| hostaddr.clone()).unwrap_or_else(|| default_host(port));
-        for value in [Some(&host), hostaddr.as_ref()].into_iter().flatten().filter(|host| host.contains(','))
-        {
+        let several = [Some(&host), hostaddr.as_ref()].into_iter().flatten().find(|host| host.contains(','));
+        if let Some(value) = several {
             let why = "one server holds the data; name that one";
             return Err(AddressError::Value { key: "host", value: value.clone(), why });
         }

@@ -176,6 +176,11 @@ pub fn writer(database: &Database, run: &str, tell: &Tell) -> Result<Client, Loc
     }
 }
 
+/// The SQL by which a transaction of another program takes the lock that [`writer`] takes for its session.
+pub(super) fn share_in_transaction(run: &str) -> String {
+    format!("pg_catalog.pg_advisory_xact_lock_shared({RUN}, {})", number(run))
+}
+
 /// Which server and which database, however it was reached. The number of the server is not for everybody to see everywhere;
 /// then its start and its address have to do.
 const IDENTITY: &str = "SELECT concat_ws(' ', pg_postmaster_start_time()::text, current_setting('port'), \

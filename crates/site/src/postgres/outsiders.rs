@@ -24,7 +24,8 @@ pub fn outsiders(client: &mut impl GenericClient, schemas: &[String]) -> Result<
 
 /// Every edge of the dependency graph that leads from outside into the schemas. The inside is whatever lives in one of them
 /// and is no part of an extension, as those stay where they are. An object without a schema of its own (the rule of a view,
-/// a default, a trigger) lives where its table lives; what lives nowhere (a cast, a publication) is outside.
+/// a default, a trigger) lives where its table lives; what lives nowhere (a cast, a publication) is outside, unless it is made and
+/// dropped with what it belongs to (the cast between a range and its multirange).
 pub(super) const OBJECTS: &str = "
 WITH inside AS (
     SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = ANY ($1::text[]::name[])
@@ -57,7 +58,8 @@ WITH inside AS (
     LEFT JOIN home o ON o.classid = d.classid AND o.objid = d.objid
     WHERE d.deptype <> 'e' AND d.refclassid <> 'pg_catalog.pg_namespace'::regclass
       AND (o.schema IS NULL OR o.schema NOT IN (SELECT oid FROM inside))
-      AND (o.schema IS NOT NULL OR d.classid NOT IN ('pg_catalog.pg_amop'::regclass, 'pg_catalog.pg_amproc'::regclass))
+      AND (o.schema IS NOT NULL OR d.classid NOT IN ('pg_catalog.pg_amop'::regclass, 'pg_catalog.pg_amproc'::regclass)
+        AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e WHERE e.classid = d.classid AND e.objid = d.objid AND e.deptype = 'i'))
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e WHERE e.classid = d.refclassid AND e.objid = d.refobjid AND e.deptype = 'e')
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.oid = o.schema AND n.nspname LIKE 'pg\\_toast%')
 )
