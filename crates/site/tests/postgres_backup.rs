@@ -12,7 +12,7 @@ use switchback_site::postgres::backup::is_private;
 use switchback_site::postgres::ledger::{LedgerRow, add, has};
 use switchback_site::postgres::{
     BackupError, Database, Fingerprint, Proven, RestoreError, Restored, ToolError, backup, leftovers,
-    note_proof, prove, read_backup, restore,
+    note_proof, prove, read_backup, readiness, restore,
 };
 use switchback_site::{Failure, Faults, Halt, Tell};
 
@@ -303,4 +303,29 @@ fn a_damaged_backup_is_found_and_not_put_back() {
     assert_eq!(leftovers(&database, "run").unwrap(), Vec::<String>::new());
     std::fs::remove_file(dir.join("switchback.json")).unwrap();
     assert!(matches!(read_backup(&dir), Err(BackupError::Unreadable { .. })));
+}
+
+#[test]
+fn what_would_refuse_a_restore_is_known_beforehand() {
+    let server = server();
+    let database = server.database(
+        "CREATE ROLE ready LOGIN; CREATE SCHEMA a AUTHORIZATION ready; CREATE TABLE a.theirs (x int PRIMARY KEY)",
+    );
+    let schemas = ["a".to_owned(), "absent".to_owned()];
+    let ready = readiness(&database, &schemas).unwrap();
+    assert_eq!(ready.obstacles, Vec::<String>::new());
+    assert!(ready.tools.major >= ready.rights.server);
+    server.run(
+        &database.address().dbname,
+        "CREATE TABLE public.leans (x int REFERENCES a.theirs); ALTER DEFAULT PRIVILEGES FOR ROLE ready GRANT SELECT ON TABLES TO PUBLIC",
+    );
+    let found = readiness(&server.as_user(&database, "ready"), &schemas).unwrap().obstacles.join("\n");
+    for wanted in [
+        "leans_x_fkey",
+        "1 object of the schema a belong to others",
+        "may not make schemas",
+        "default privileges",
+    ] {
+        assert!(found.contains(wanted), "{wanted}: {found}");
+    }
 }
