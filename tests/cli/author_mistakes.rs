@@ -147,7 +147,7 @@ fn a_target_of_the_wrong_kind_names_those_that_fit() {
       --> ./playbook.yaml:33:15
        |
     33 |           in: settings
-       |               ^^^^^^^^ a SQLite database is needed here
+       |               ^^^^^^^^ a SQLite database or a PostgreSQL database is needed here
     help: targets that fit: db
     --- exit 10
     "#);
@@ -193,7 +193,7 @@ fn a_probe_that_asks_nothing_is_placed_at_its_step() {
        |
     40 |       - ensure: {}
        |         ^^^^^^ of this step
-    help: give it one of `sql:`, `table:`, `get:`, `text:`, `file:`, `unchanged:`, `run:`
+    help: give it one of `sql:`, `table:`, `get:`, `text:`, `schema:`, `file:`, `unchanged:`, `run:`
     --- exit 10
     "#);
 }

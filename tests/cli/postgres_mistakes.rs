@@ -87,13 +87,6 @@ fn a_table_of_postgresql_is_named_with_its_schema() {
     insta::assert_snapshot!(place.run(&["validate", "playbook.yaml"]).text(), @r#"
     $ switchback validate playbook.yaml
     --- stderr
-    error[P011]: target `db` is a PostgreSQL database
-      --> ./playbook.yaml:34:15
-       |
-    34 |           in: db
-       |               ^^ a SQLite database is needed here
-    help: this playbook has no such target: describe one under `targets:`
-
     error[P013]: this does not name one table of this database
       --> ./playbook.yaml:41:33
        |

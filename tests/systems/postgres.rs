@@ -182,3 +182,21 @@ fn a_second_operator_is_told_who_has_the_database() {
     shops.run(&["rollback", "--yes"]).expect(0, &[]);
     shops.is_as_before();
 }
+
+#[test]
+fn a_schema_that_is_not_as_described_is_named_line_by_line() {
+    let shops = Shops::open();
+    let wanted = "format: 1\ntables:\n  sales:\n    columns: {shop: text not null, id: integer not null, amount: numeric, note: text}\n    \
+                  key: [shop, id]\n    unique: [[amount]]\n    checks: [amount > 0]\n";
+    std::fs::write(shops.folder.path().join("shop.schema.yaml"), wanted).unwrap();
+    shops.change("    change:\n", "    change:\n      - require: {in: v2, schema: shop.schema.yaml}\n");
+    let refused = shops.run(&["apply", "--yes"]);
+    let lines = [
+        "column id is bigint, and should be integer",
+        "column note is not there",
+        "unique (amount) is not there",
+        "check amount > 0 is not there",
+    ];
+    refused.expect(20, &lines);
+    shops.is_as_before();
+}

@@ -86,6 +86,8 @@ record! {
         pub text: Option<Template>,
         /// A file target, for its content.
         pub file: Option<Spanned<String>>,
+        /// A file of the playbook that describes a schema, to be compared with the one schema of a PostgreSQL database.
+        pub schema: Option<Spanned<String>>,
         /// A database or file target, which must be as it was when the writers had gone.
         pub unchanged: Option<Spanned<String>>,
         /// A command, as a list of arguments.
@@ -401,6 +403,7 @@ impl Default for ProbeBody {
             jq: None,
             text: None,
             file: None,
+            schema: None,
             unchanged: None,
             run: None,
             exit: None,

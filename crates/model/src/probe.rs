@@ -1,5 +1,6 @@
 //! The one probe grammar: a question to the site and the answer that is wanted.
 
+use crate::schema_file::SchemaDescription;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -57,6 +58,17 @@ pub enum Ask {
     File {
         /// Name of the target.
         target: String,
+    },
+    /// What differs between a schema and its description.
+    Schema {
+        /// Where.
+        store: Store,
+        /// The schema.
+        schema: String,
+        /// The file of the playbook that describes it.
+        file: String,
+        /// What it says.
+        expected: Box<SchemaDescription>,
     },
     /// What differs from the fingerprint that was taken when the writers had gone.
     Unchanged {
@@ -133,6 +145,9 @@ impl Ask {
             Ask::Get { url, .. } => url.clone(),
             Ask::Text { text } => format!("`{}`", shorten(text)),
             Ask::File { target } => format!("file {target}"),
+            Ask::Schema { store, schema, file, .. } => {
+                format!("what differs between {file} and schema {schema} in {}", store.describe())
+            }
             Ask::Unchanged { target } => format!("what changed in {target} since the writers went"),
             Ask::Run { argv, .. } => format!("`{}`", argv.join(" ")),
         }
@@ -141,7 +156,7 @@ impl Ask {
     /// The stores that it looks into.
     pub fn store(&self) -> Option<&Store> {
         match self {
-            Ask::Sql { store, .. } | Ask::Table { store, .. } => Some(store),
+            Ask::Sql { store, .. } | Ask::Table { store, .. } | Ask::Schema { store, .. } => Some(store),
             _ => None,
         }
     }
@@ -167,6 +182,9 @@ impl Probe {
     pub fn describe(&self) -> String {
         if let Ask::Unchanged { target } = &self.ask {
             return format!("{target} is as it was when the writers had gone");
+        }
+        if let Ask::Schema { store, schema, file, .. } = &self.ask {
+            return format!("schema {schema} in {} is as {file} describes it", store.describe());
         }
         let ask = self.ask.describe();
         match &self.verdict {

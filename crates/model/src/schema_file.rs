@@ -3,6 +3,7 @@
 use crate::decode::{Decode, Decoder, Keyed, Spanned};
 use crate::diagnostic::{Diagnostic, Diagnostics, Source};
 use crate::{record, tree};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Version of the format that this build reads.
@@ -39,7 +40,7 @@ record! {
 }
 
 /// A schema as it is expected.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SchemaDescription {
     /// Whether every foreign key is DEFERRABLE INITIALLY DEFERRED.
     pub deferred: bool,
@@ -48,7 +49,7 @@ pub struct SchemaDescription {
 }
 
 /// A table as it is expected.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableDescription {
     /// The columns, in the order of the file; the order says nothing about the database.
     pub columns: Vec<ColumnDescription>,
@@ -65,7 +66,7 @@ pub struct TableDescription {
 }
 
 /// A column as it is expected.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColumnDescription {
     /// Its name.
     pub name: String,

@@ -164,6 +164,9 @@ impl Site {
             Ask::Get { url, jq, status } => self.get(url, jq.as_deref(), *status, tell),
             Ask::Text { text } => Ok(Answer::Text(text.clone())),
             Ask::File { target } => Ok(Answer::Text(self.read_file(target)?)),
+            Ask::Schema { store, schema, expected, .. } => {
+                Ok(Answer::Text(self.undescribed(&store.target, schema, expected)?.join("\n")))
+            }
             Ask::Unchanged { target } => {
                 Ok(Answer::Text(self.changed_since_freeze(target, tell)?.join("\n")))
             }

@@ -3,6 +3,7 @@
 mod clear;
 mod compare;
 mod databases;
+mod described;
 
 use crate::command::{CommandError, Exit};
 use crate::disk;

@@ -20,6 +20,7 @@ pub(crate) fn subject(probe: &Probe) -> String {
             let path = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
             path.split(['?', '#']).next().unwrap_or("").rsplit('/').next().unwrap_or("url").to_owned()
         }
+        Ask::Schema { schema, .. } => schema.clone(),
         Ask::Text { .. } => "text".to_owned(),
         Ask::File { target } | Ask::Unchanged { target } => target.clone(),
         Ask::Run { argv, .. } => {

@@ -94,6 +94,9 @@ impl Step for Manual {
 
     fn preview(&self, world: &mut Overlay<'_>) -> Result<Preview, StepError> {
         crate::services::may_install(world);
+        for store in self.done_when.stores() {
+            world.lose_sight(&store.target, "a person will have been at it");
+        }
         Ok(Preview::of([self.instruction.clone()], 60_000))
     }
 

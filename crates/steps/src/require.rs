@@ -5,10 +5,12 @@ use crate::check::{check, verdict};
 check! {
     RequireKind, Require, "require", "blocks before anything is changed, unless the answer is the wanted one", "require that",
     |probe, world| {
-        if probe.stores().iter().all(|store| world.unknown(&store.target).is_none()) {
+        let unseen = probe.stores().into_iter().find_map(|store| world.unknown(&store.target));
+        let Some(why) = unseen else {
             verdict(probe, world.site.judge_once(probe, &switchback_site::Tell::quiet()))?;
-        }
-        Ok(Preview::of(Vec::<String>::new(), 10))
+            return Ok(Preview::of(Vec::<String>::new(), 10));
+        };
+        Ok(Preview::of([format!("asked only in the run: {why}")], 10))
     }
 }
 

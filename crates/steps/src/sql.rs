@@ -146,6 +146,10 @@ impl Step for Sql {
             };
             lines = world.site.ask(&ask, &switchback_site::Tell::quiet())?.lines();
         }
+        if world.site.is_postgres(&self.target) {
+            // There is no copy of its catalog to run the script on.
+            world.lose_sight(&self.target, format!("{} will have run", self.name));
+        }
         Ok(Preview::of(lines, 20))
     }
 

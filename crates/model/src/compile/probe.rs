@@ -2,9 +2,10 @@
 
 use super::{Compile, plain_value};
 use crate::decode::Spanned;
-use crate::diagnostic::{Diagnostic, Span};
+use crate::diagnostic::{Diagnostic, Source, Span};
 use crate::playbook::ProbeBody;
 use crate::probe::{Ask, Probe, Store, Verdict};
+use crate::schema_file::SchemaDescription;
 use crate::target::{DATABASES, TargetDef};
 use crate::text::Template;
 use std::collections::BTreeMap;
@@ -26,12 +27,14 @@ impl Compile<'_> {
             body.get.is_some(),
             body.text.is_some(),
             body.file.is_some(),
+            body.schema.is_some(),
             body.unchanged.is_some(),
             body.run.is_some(),
         ];
         if asked.iter().filter(|one| **one).count() != 1 {
-            let mut diagnostic = Diagnostic::error("P013", "a probe asks exactly one question")
-                .help("give it one of `sql:`, `table:`, `get:`, `text:`, `file:`, `unchanged:`, `run:`");
+            let mut diagnostic = Diagnostic::error("P013", "a probe asks exactly one question").help(
+                "give it one of `sql:`, `table:`, `get:`, `text:`, `schema:`, `file:`, `unchanged:`, `run:`",
+            );
             if let Some(span) = body.r#in.as_ref().map(|name| name.span) {
                 diagnostic = diagnostic.at(span, "of this probe");
             }
@@ -59,7 +62,8 @@ impl Compile<'_> {
         }
         let Some(place) = &body.r#in else {
             let table = body.table.first().map(Template::span);
-            let span = body.sql.as_ref().map(|text| text.span).or(table).unwrap_or_default();
+            let named = body.sql.as_ref().or(body.schema.as_ref());
+            let span = named.map(|text| text.span).or(table).unwrap_or_default();
             self.out.push(
                 Diagnostic::error("P006", "this probe does not say which database it asks")
                     .at(span, "asked where?")
@@ -70,6 +74,9 @@ impl Compile<'_> {
         let store = self.store(place)?;
         if !body.table.is_empty() {
             return self.table(body, store);
+        }
+        if let Some(file) = &body.schema {
+            return self.schema(store, place, file);
         }
         let sql = body.sql.as_ref()?;
         let text = self.sql(&sql.value, sql.span)?;
@@ -93,6 +100,39 @@ impl Compile<'_> {
             return None;
         }
         Some(store)
+    }
+
+    /// Reads the description of the one schema of a PostgreSQL database.
+    fn schema(&mut self, store: Store, place: &Spanned<String>, file: &Spanned<String>) -> Option<Ask> {
+        let schema = match self.targets.get(&store.target) {
+            Some(TargetDef::Postgres { schemas, schemas_sql: None, .. }) if schemas.len() == 1 => {
+                schemas[0].clone()
+            }
+            _ => {
+                self.out.push(
+                    Diagnostic::error("P013", format!("{} is not one schema of PostgreSQL", store.target))
+                        .at(place.span, "is compared with a description")
+                        .help("name a target that has one schema"),
+                );
+                return None;
+            }
+        };
+        let text = self.file(&file.value, file.span)?;
+        let source = Source::new(file.value.clone(), text);
+        match SchemaDescription::parse(&source) {
+            Ok(expected) => {
+                Some(Ask::Schema { store, schema, file: file.value.clone(), expected: Box::new(expected) })
+            }
+            Err(wrong) => {
+                let first = wrong.iter().next().map(|one| one.message.clone()).unwrap_or_default();
+                self.out.push(
+                    Diagnostic::error("P027", format!("{} describes no schema: {first}", file.value))
+                        .at(file.span, "this file")
+                        .help("docs/playbooks.md shows how a schema is described"),
+                );
+                None
+            }
+        }
     }
 
     fn table(&mut self, body: &ProbeBody, store: Store) -> Option<Ask> {
@@ -159,10 +199,10 @@ impl Compile<'_> {
             body.matches.is_some(),
             body.lacks.is_some(),
         ];
-        if body.unchanged.is_some() {
+        if body.unchanged.is_some() || body.schema.is_some() {
             if wanted.into_iter().any(|one| one) {
                 self.out.push(
-                    Diagnostic::error("P013", "`unchanged:` is a question and its answer")
+                    Diagnostic::error("P013", "`unchanged:` and `schema:` are a question and its answer")
                         .help("take the other verdict out; ask again for another answer"),
                 );
                 return None;
