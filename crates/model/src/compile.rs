@@ -1,5 +1,6 @@
 //! From a playbook as written to plain data for one site: references resolved, files read, names checked.
 
+mod config;
 mod probe;
 mod sql;
 mod target;

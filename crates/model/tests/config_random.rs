@@ -307,7 +307,7 @@ proptest! {
     }
 
     #[test]
-    fn a_renamed_key_is_the_only_change((text, mut value) in document(), pick in any::<prop::sample::Index>(), name in "[a-z#: .-]{1,6}") {
+    fn a_renamed_key_is_the_only_change((text, mut value) in document(), pick in any::<prop::sample::Index>(), name in "[abx#: .-]{1,6}") {
         let yaml = ConfigFormat::Yaml.editor();
         let mut all = Vec::new();
         keys(&value, "", &mut all);

@@ -144,14 +144,15 @@ impl Step for Edit {
             None => there(&path, read(&path)?)?,
         };
         let (before, outcome) = self.outcome(&path, bytes)?;
-        let mut lines = shown(self.edits.format, &before, &outcome.text);
-        if lines.is_empty() {
+        let mut lines = Vec::new();
+        if outcome.text == before {
             lines.push("nothing changes: the file says all of it already".to_owned());
         }
         lines.extend(outcome.removed.iter().map(|key| {
             format!("`{key}` leaves this file: what still needs its value must have it elsewhere")
         }));
         lines.extend(outcome.notes);
+        lines.extend(shown(self.edits.format, &before, &outcome.text));
         world.leave(&self.target, "text", Value::from(outcome.text));
         Ok(Preview::of(lines, 10))
     }
@@ -216,9 +217,13 @@ fn there(path: &Path, bytes: Option<Vec<u8>>) -> Result<Vec<u8>, StepError> {
     })
 }
 
-/// The diff for people: no value of a key that looks secret is in it.
+/// The diff for people: no value of a key that looks secret is in it. A line end that the last line lacks is no change.
 fn shown(format: ConfigFormat, before: &str, after: &str) -> Vec<String> {
-    diff::lines_shown(before, after, &masked_lines(format, before), &masked_lines(format, after))
+    let ended = |text: &str| {
+        if text.is_empty() || text.ends_with('\n') { text.to_owned() } else { format!("{text}\n") }
+    };
+    let (masked_before, masked_after) = (masked_lines(format, before), masked_lines(format, after));
+    diff::lines_shown(&ended(before), &ended(after), &masked_before, &masked_after)
 }
 
 #[cfg(test)]

@@ -12,6 +12,10 @@ use std::ops::Range;
 pub trait Format {
     /// Says whether a key can be one in this format.
     fn check_key(&self, key: &str) -> Result<(), EditError>;
+    /// Says whether a key can be taken away: a second look must be able to tell that it is gone.
+    fn check_gone(&self, key: &str) -> Result<(), EditError> {
+        self.check_key(key)
+    }
     /// Reads all of it by the rules of the programs that will read it.
     fn check(&self, text: &str) -> Result<(), EditError>;
     /// Returns the value of a key: text for every scalar, null for one without a value, `None` when there is no such key.

@@ -8,7 +8,6 @@ use switchback_model::config::{ConfigFormat, Edits, Wanted};
 use switchback_model::decode::{Decode, Decoder, Keyed, Spanned};
 use switchback_model::diagnostic::{Diagnostic, Span};
 use switchback_model::record;
-use switchback_model::target::TargetDef;
 use switchback_model::text::{Part, Template};
 use switchback_model::tree::{Node, Value as Tree};
 
@@ -38,8 +37,8 @@ impl Kind for EditKind {
 
     fn compile(body: EditBody, cx: &mut Compile<'_>) -> Compiled {
         let target = cx.target_name(&body.file.value, body.file.span, &["file"])?;
-        let format = format(&body, &target, cx)?;
-        let keys: Vec<(&str, Span)> = keys(&body);
+        let format = cx.config_format(&target, body.file.span, body.format)?;
+        let keys = keys(&body);
         if keys.is_empty() {
             cx.out.push(
                 Diagnostic::error("P006", "this `edit` step does not say what changes")
@@ -77,48 +76,29 @@ impl Kind for EditKind {
     }
 }
 
-/// The format, as written or as the name of the file says.
-fn format(body: &EditBody, target: &str, cx: &mut Compile<'_>) -> Option<ConfigFormat> {
-    let guessed = match cx.targets.get(target) {
-        Some(TargetDef::File { path }) => ConfigFormat::of_name(path),
-        _ => None,
-    };
-    if body.format.or(guessed).is_none() {
-        let known: Vec<_> = ConfigFormat::ALL.iter().map(|format| format.as_str()).collect();
-        cx.out.push(
-            Diagnostic::error("P006", format!("the name of file `{target}` does not say its format"))
-                .at(body.file.span, "which format has it?")
-                .help(format!("add `format:`; possible are: {}", known.join(", "))),
-        );
-    }
-    body.format.or(guessed)
+/// A key, its place, and whether it goes.
+type Named<'b> = (&'b str, Span, bool);
+
+/// Every key in the order of [`Edits::keys`].
+fn keys(body: &EditBody) -> Vec<Named<'_>> {
+    let renamed = body.rename.iter();
+    let renamed = renamed
+        .flat_map(|(from, to)| [(from.text.as_str(), from.span, true), (to.value.as_str(), to.span, false)]);
+    let set = body.set.iter().map(|(key, _)| (key.text.as_str(), key.span, false));
+    let deleted = body.delete.iter().map(|key| (key.value.as_str(), key.span, true));
+    renamed.chain(set).chain(deleted).collect()
 }
 
-/// Every key with its place, in the order of [`Edits::keys`].
-fn keys(body: &EditBody) -> Vec<(&str, Span)> {
-    let renamed = body
-        .rename
-        .iter()
-        .flat_map(|(from, to)| [(from.text.as_str(), from.span), (to.value.as_str(), to.span)]);
-    let set = body.set.iter().map(|(key, _)| (key.text.as_str(), key.span));
-    renamed.chain(set).chain(body.delete.iter().map(|key| (key.value.as_str(), key.span))).collect()
-}
-
-fn check_keys(keys: &[(&str, Span)], format: ConfigFormat, cx: &mut Compile<'_>) -> Option<()> {
+fn check_keys(keys: &[Named<'_>], format: ConfigFormat, cx: &mut Compile<'_>) -> Option<()> {
     let editor = format.editor();
     let mut sound = true;
-    for (key, span) in keys {
-        if let Err(error) = editor.check_key(key) {
-            cx.out.push(
-                Diagnostic::error("P008", format!("cannot {error}"))
-                    .at(*span, "")
-                    .help("keys inside one another have a dot between, and `\\.` is a dot in a name"),
-            );
-            sound = false;
-        }
+    for (key, span, goes) in keys {
+        let checked =
+            if *goes { cx.config_key_gone(key, *span, format) } else { cx.config_key(key, *span, format) };
+        sound &= checked.is_some();
     }
-    for (at, (one, first)) in keys.iter().enumerate() {
-        for (other, second) in &keys[at + 1..] {
+    for (at, (one, first, _)) in keys.iter().enumerate() {
+        for (other, second, _) in &keys[at + 1..] {
             if sound && editor.overlap(one, other) {
                 let message = match one == other {
                     true => format!("key `{one}` is changed twice in one step"),

@@ -25,6 +25,16 @@ impl Format for Yaml {
         parts(key).map(drop)
     }
 
+    fn check_gone(&self, key: &str) -> Result<(), EditError> {
+        match parts(key)?.last() {
+            Some(Part::Index(_)) => Err(EditError::Key {
+                key: key.to_owned(),
+                problem: "an item of a list has no name by which one could tell that it is gone",
+            }),
+            _ => Ok(()),
+        }
+    }
+
     fn check(&self, text: &str) -> Result<(), EditError> {
         parse(text).map(drop)
     }
@@ -71,6 +81,7 @@ impl Format for Yaml {
     }
 
     fn delete(&self, text: &str, key: &str) -> Result<String, EditError> {
+        self.check_gone(key)?;
         let (doc, parts) = (parse(text)?, parts(key)?);
         let Some(root) = &doc.root else { return Ok(text.to_owned()) };
         let way = match locate(root, text, key, &parts)? {
@@ -85,10 +96,10 @@ impl Format for Yaml {
         refuse_shared(&doc, &way, key, true)?;
         let mut expected = Meaning::of_doc(&doc);
         if let Some((last, before)) = way.at.split_last() {
-            change(&mut expected, before, key, |holder| match &mut holder.what {
-                What::List(items) => drop(items.remove(*last)),
-                What::Map(entries) => drop(entries.remove(*last)),
-                _ => {}
+            change(&mut expected, before, key, |holder| {
+                if let What::Map(entries) = &mut holder.what {
+                    entries.remove(*last);
+                }
             })?;
         }
         proven(key, remove(&doc, &way), &expected)
@@ -105,14 +116,10 @@ impl Format for Yaml {
         let keys = names(&new[new.len() - left..], to, text)?;
         let mut expected = Meaning::of_doc(&doc);
         let (Some(entry), Some((holder, at))) = (way.entry(), way.holder()) else {
-            return Err(EditError::unsure(from, "an item of a list has no name"));
+            return self.check_gone(from).map(|()| text.to_owned());
         };
         if left == 1 && std::ptr::eq(holder, into.node()) {
-            let above = Way {
-                nodes: way.nodes[..way.nodes.len() - 1].to_vec(),
-                at: way.at[..way.at.len() - 1].to_vec(),
-            };
-            refuse_shared(&doc, &above, from, false)?;
+            refuse_shared(&doc, &way.above(), from, false)?;
             let Kind::Scalar { style, .. } = &entry.key.kind else {
                 return Err(EditError::unsure(from, "its key is no text"));
             };

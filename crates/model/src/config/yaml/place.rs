@@ -30,6 +30,12 @@ impl<'d> Way<'d> {
         Some((self.nodes[before], self.at[before]))
     }
 
+    /// The way to the list or map that holds the node; the root's is its own.
+    pub(super) fn above(&self) -> Way<'d> {
+        let nodes = self.nodes[..self.at.len().max(1)].to_vec();
+        Way { at: self.at[..nodes.len() - 1].to_vec(), nodes }
+    }
+
     /// The entry of a map that the node is the value of.
     pub(super) fn entry(&self) -> Option<&'d Entry> {
         match self.holder()? {

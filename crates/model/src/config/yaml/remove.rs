@@ -1,61 +1,26 @@
-//! Taking a key or an item away.
+//! Taking a key away.
 
 use super::super::value::Wanted;
-use super::parse::{Doc, Kind, Node};
+use super::parse::{Doc, Entry, Kind, Node};
 use super::place::Way;
 use super::replace::replace;
 use super::splice::{indent, line_end, line_start, next_line, splice, without_lines};
 
-/// Returns the text without a node and its key; `None` when it stands in a form that is not edited.
+/// Returns the text without the value of a key and the key; `None` when it stands in a form that is not edited.
 ///
-/// A list or map that becomes empty stays, as `[]` or `{}`: without a value it would be null to its reader.
+/// A map that becomes empty stays, as `{}`: without a value it would be null to its reader.
 pub(super) fn remove(doc: &Doc<'_>, way: &Way<'_>) -> Option<String> {
-    let (holder, at) = way.holder()?;
-    match &holder.kind {
-        Kind::Map { entries, flow } => {
-            if entries.len() == 1 {
-                return emptied(doc, way, Wanted::Map(Vec::new()));
-            }
-            let spans: Vec<_> = entries
-                .iter()
-                .map(|entry| {
-                    (entry.key.outer, entry.value.end.max(entry.key.end).max(entry.colon.unwrap_or(0)))
-                })
-                .collect();
-            if *flow {
-                return Some(from_brackets(doc.text, &spans, at));
-            }
-            entries[at].colon?;
-            from_lines(doc.text, &spans, at)
-        }
-        Kind::List { items, flow } => {
-            if items.len() == 1 {
-                return emptied(doc, way, Wanted::List(Vec::new()));
-            }
-            let spans: Option<Vec<_>> = items
-                .iter()
-                .map(|item| Some((if *flow { item.outer } else { dash(doc.text, item)? }, item.end)))
-                .collect();
-            if *flow { Some(from_brackets(doc.text, &spans?, at)) } else { from_lines(doc.text, &spans?, at) }
-        }
-        _ => None,
+    let (Node { kind: Kind::Map { entries, flow }, .. }, at) = way.holder()? else { return None };
+    if entries.len() == 1 {
+        return replace(doc, &way.above(), &Wanted::Map(Vec::new()));
     }
-}
-
-fn emptied(doc: &Doc<'_>, way: &Way<'_>, empty: Wanted) -> Option<String> {
-    let holder =
-        Way { nodes: way.nodes[..way.nodes.len() - 1].to_vec(), at: way.at[..way.at.len() - 1].to_vec() };
-    let node = holder.node();
-    if matches!(node.kind, Kind::List { flow: false, .. }) && holder.entry().is_none() {
-        return None;
+    let end = |entry: &Entry| entry.value.end.max(entry.key.end).max(entry.colon.unwrap_or(0));
+    let spans: Vec<_> = entries.iter().map(|entry| (entry.key.outer, end(entry))).collect();
+    if *flow {
+        return Some(from_brackets(doc.text, &spans, at));
     }
-    replace(doc, &holder, &empty)
-}
-
-/// Where the dash of an item stands, when it is in the item's first line.
-fn dash(text: &str, item: &Node) -> Option<usize> {
-    let before = text[line_start(text, item.outer)..item.outer].trim_end_matches(' ');
-    before.ends_with('-').then(|| line_start(text, item.outer) + before.len() - 1)
+    entries[at].colon?;
+    from_lines(doc.text, &spans, at)
 }
 
 fn from_brackets(text: &str, spans: &[(usize, usize)], at: usize) -> String {
