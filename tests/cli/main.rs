@@ -8,6 +8,7 @@ mod author_mistakes;
 mod author_slips;
 mod demo;
 mod detect;
+mod edit;
 mod explain;
 mod finalize;
 mod held;

@@ -45,6 +45,9 @@ pub fn compile(evidence: &Evidence, cx: &mut Compile<'_>) -> Option<Question> {
         sql: evidence.sql.clone(),
         get: evidence.get.clone(),
         jq: evidence.jq.clone(),
+        file: evidence.file.clone(),
+        at: evidence.at.clone(),
+        format: evidence.format,
         run: evidence.run.clone(),
         ..ProbeBody::default()
     };

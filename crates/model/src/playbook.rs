@@ -1,5 +1,6 @@
 //! The playbook as it is written: how one application gets from version to version.
 
+use crate::config::ConfigFormat;
 use crate::decode::{Decode, Decoder, Duration, Keyed, OneOrMany, Schemas, Spanned};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::text::Template;
@@ -88,6 +89,10 @@ record! {
         pub file: Option<Spanned<String>>,
         /// A file of the playbook that describes a schema, to be compared with the one schema of a PostgreSQL database.
         pub schema: Option<Spanned<String>>,
+        /// A key of that config file: its value is the answer, null where there is no such key.
+        pub at: Option<Spanned<String>>,
+        /// What that config file is; where its name does not say so.
+        pub format: Option<ConfigFormat>,
         /// A database or file target, which must be as it was when the writers had gone.
         pub unchanged: Option<Spanned<String>>,
         /// A command, as a list of arguments.
@@ -206,6 +211,12 @@ record! {
         pub get: Option<Template>,
         /// A jq program over the JSON of the answer.
         pub jq: Option<Spanned<String>>,
+        /// A file target, for its content.
+        pub file: Option<Spanned<String>>,
+        /// A key of that config file.
+        pub at: Option<Spanned<String>>,
+        /// What that config file is; where its name does not say so.
+        pub format: Option<ConfigFormat>,
         /// A command, as a list of arguments.
         pub run: Option<Vec<Template>>,
         /// Answer to release (`"0.6"`) or range (`">=0.7"`).
@@ -404,6 +415,8 @@ impl Default for ProbeBody {
             text: None,
             file: None,
             schema: None,
+            at: None,
+            format: None,
             unchanged: None,
             run: None,
             exit: None,

@@ -1,5 +1,6 @@
 //! The one probe grammar: a question to the site and the answer that is wanted.
 
+use crate::config::ConfigFormat;
 use crate::schema_file::SchemaDescription;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -75,6 +76,15 @@ pub enum Ask {
         /// Name of the target.
         target: String,
     },
+    /// The value of a key of a config file, as text; null where there is no such key.
+    Config {
+        /// Name of the file target.
+        target: String,
+        /// What the file is.
+        format: ConfigFormat,
+        /// The key.
+        key: String,
+    },
     /// What a command prints.
     Run {
         /// Program and arguments.
@@ -148,6 +158,7 @@ impl Ask {
             Ask::Schema { store, schema, file, .. } => {
                 format!("what differs between {file} and schema {schema} in {}", store.describe())
             }
+            Ask::Config { target, key, .. } => format!("`{key}` in {target}"),
             Ask::Unchanged { target } => format!("what changed in {target} since the writers went"),
             Ask::Run { argv, .. } => format!("`{}`", argv.join(" ")),
         }

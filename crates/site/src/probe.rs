@@ -10,11 +10,14 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+use switchback_model::config::{ConfigFormat, looks_secret};
 use switchback_model::digest::{Digest, RowHasher};
 use switchback_model::probe::{Ask, Probe, Store, Verdict};
 
 /// How many rows of an answer are kept for people; the count is always of all.
 pub(crate) const SHOWN: usize = 1000;
+/// What people see of a secret.
+const HIDDEN: &str = "…";
 /// How long one command or one HTTP request may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Virtual-machine instructions between two looks at the stop flag: about a millisecond.
@@ -31,6 +34,8 @@ pub enum Answer {
     Json(Vec<Value>),
     /// Text.
     Text(String),
+    /// Text that is compared and never shown.
+    Secret(String),
 }
 
 /// What is known of every row of an answer, shown or not.
@@ -64,7 +69,7 @@ impl Answer {
         match self {
             Answer::Rows(_, all) => all.count > 1,
             Answer::Json(values) => values.len() > 1,
-            Answer::Text(_) => false,
+            Answer::Text(_) | Answer::Secret(_) => false,
         }
     }
 
@@ -75,6 +80,7 @@ impl Answer {
             Answer::Json(values) if values.len() == 1 => values.first().map(plain),
             Answer::Rows(..) | Answer::Json(_) => None,
             Answer::Text(text) => Some(Some(text.trim_end_matches('\n').to_owned())),
+            Answer::Secret(text) => Some(Some(text.clone())),
         }
     }
 
@@ -93,6 +99,7 @@ impl Answer {
             }
             Answer::Json(values) => (values.iter().map(show).collect(), 0),
             Answer::Text(text) => (text.lines().map(str::to_owned).collect(), 0),
+            Answer::Secret(_) => (vec![HIDDEN.to_owned()], 0),
         }
     }
 
@@ -100,6 +107,7 @@ impl Answer {
     pub fn digest(&self) -> Digest {
         match self {
             Answer::Rows(_, all) => all.digest,
+            Answer::Secret(text) => Digest::of(text.as_bytes()),
             other => Digest::of(other.lines().join("\n").as_bytes()),
         }
     }
@@ -111,7 +119,7 @@ impl Answer {
                 Value::Array(items) => items.is_empty(),
                 other => other.is_null(),
             }),
-            Answer::Text(text) => text.trim().is_empty(),
+            Answer::Text(text) | Answer::Secret(text) => text.trim().is_empty(),
         }
     }
 
@@ -125,6 +133,7 @@ impl Answer {
             Answer::Rows(_, all) => switchback_model::words::count(all.count, "row"),
             Answer::Json(values) => values.iter().map(show).collect::<Vec<_>>().join(", "),
             Answer::Text(text) => text.trim().to_owned(),
+            Answer::Secret(_) => HIDDEN.to_owned(),
         }
     }
 }
@@ -167,6 +176,7 @@ impl Site {
             Ask::Schema { store, schema, expected, .. } => {
                 Ok(Answer::Text(self.undescribed(&store.target, schema, expected)?.join("\n")))
             }
+            Ask::Config { target, format, key } => self.config(target, *format, key),
             Ask::Unchanged { target } => {
                 Ok(Answer::Text(self.changed_since_freeze(target, tell)?.join("\n")))
             }
@@ -241,6 +251,18 @@ impl Site {
             details.clear();
         }
         Ok(Judgement { holds, seen: answer.seen(), details })
+    }
+
+    /// Reads a key of a config file. The value of a key that looks secret is an answer that is never shown.
+    fn config(&self, target: &str, format: ConfigFormat, key: &str) -> Result<Answer, SiteError> {
+        let wrong = |source| SiteError::Config { target: target.to_owned(), source };
+        let value = format.editor().get(&self.read_file(target)?, key).map_err(wrong)?;
+        Ok(match value {
+            Some(value) if !value.is_null() && looks_secret(key) => {
+                Answer::Secret(plain(&value).unwrap_or_default())
+            }
+            value => Answer::Json(vec![value.unwrap_or(Value::Null)]),
+        })
     }
 
     /// Opens a store to look into it.

@@ -27,6 +27,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use switchback_model::config::EditError;
 use switchback_model::target::{MaintenanceDef, SQLITE, TargetDef};
 
 pub(crate) use databases::pg_rows;
@@ -61,6 +62,8 @@ pub enum SiteError {
     Status { url: String, status: u16 },
     #[error("read the answer of {url} as JSON: {source}")]
     Json { url: String, source: serde_json::Error },
+    #[error("look into {target}: {source}")]
+    Config { target: String, source: EditError },
     #[error("believe `{command}`: {found}")]
     Command { command: String, found: String },
     #[error("write to {name}: the playbook says that it is only read")]

@@ -22,7 +22,7 @@ pub(crate) fn subject(probe: &Probe) -> String {
         }
         Ask::Schema { schema, .. } => schema.clone(),
         Ask::Text { .. } => "text".to_owned(),
-        Ask::File { target } | Ask::Unchanged { target } => target.clone(),
+        Ask::File { target } | Ask::Unchanged { target } | Ask::Config { target, .. } => target.clone(),
         Ask::Run { argv, .. } => {
             argv.first().map_or("command", |program| program.rsplit('/').next().unwrap_or("")).to_owned()
         }

@@ -50,7 +50,11 @@ impl Compile<'_> {
             return Some(Ask::Text { text: self.text(text)? });
         }
         if let Some(file) = &body.file {
-            return Some(Ask::File { target: self.target_name(&file.value, file.span, &["file"])? });
+            let target = self.target_name(&file.value, file.span, &["file"])?;
+            let Some(key) = &body.at else { return Some(Ask::File { target }) };
+            let format = self.config_format(&target, file.span, body.format)?;
+            self.config_key(&key.value, key.span, format)?;
+            return Some(Ask::Config { target, format, key: key.value.clone() });
         }
         if let Some(name) = &body.unchanged {
             let kinds = [DATABASES[0], DATABASES[1], "file"];
@@ -179,6 +183,8 @@ impl Compile<'_> {
             ("jq", body.jq.is_some(), "get", body.get.is_some()),
             ("status", body.status.is_some(), "get", body.get.is_some()),
             ("exit", body.exit.is_some(), "run", body.run.is_some()),
+            ("at", body.at.is_some(), "file", body.file.is_some()),
+            ("format", body.format.is_some(), "at", body.at.is_some()),
             ("columns", body.columns.is_some(), "table", !body.table.is_empty()),
             ("in", body.r#in.is_some() && body.unchanged.is_some(), "sql", body.sql.is_some()),
         ];
