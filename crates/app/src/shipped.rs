@@ -15,16 +15,17 @@ const PLAYBOOK: &str = "playbook.yaml";
 /// Files beside a playbook that it may name.
 const BESIDE: [&str; 4] = ["sql", "jq", "yaml", "json"];
 
-/// The names of the shipped playbooks.
+/// The names of the shipped playbooks. A folder that holds no playbook yet is none.
 pub fn names() -> Vec<&'static str> {
-    let mut names: Vec<_> = SHIPPED.dirs().filter_map(|dir| dir.path().to_str()).collect();
+    let holds_one = |dir: &&Dir<'_>| dir.get_file(dir.path().join(PLAYBOOK)).is_some();
+    let mut names: Vec<_> = SHIPPED.dirs().filter(holds_one).filter_map(|dir| dir.path().to_str()).collect();
     names.sort_unstable();
     names
 }
 
 /// Loads a shipped playbook by its name, or one from disk by its path; a relative path is taken from `folder`.
 pub fn load(name: &str, folder: &Path, registry: &Registry) -> Result<LoadedPlaybook, Complaint> {
-    let (source, files) = match SHIPPED.get_dir(name) {
+    let (source, files) = match SHIPPED.get_dir(name).filter(|_| names().contains(&name)) {
         Some(dir) => shipped(name, dir)?,
         None => from_disk(name, folder)?,
     };
