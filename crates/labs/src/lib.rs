@@ -4,5 +4,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod cluster;
+mod draw;
 pub mod duplistatus;
 pub mod http;
+pub mod unstract;
