@@ -2,6 +2,9 @@
 //! checkout, or in the folder that SWITCHBACK_SHARED names. Elsewhere these tests pass and say so by their output.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../support/plain_copy.rs"]
+mod plain_copy;
 #[path = "../systems/support.rs"]
 mod support;
+mod unstract;
 mod upgrade;
