@@ -10,6 +10,7 @@ use postgres::{Client, NoTls};
 use switchback_labs::cluster::{Cluster, Durability};
 use switchback_labs::unstract::{
     Fault, Lab, Size, StandInError, Tenant, build, compare, create_v2, faults, plant_seeds, stand_in,
+    write_site,
 };
 
 const PUBLIC: &str = include_str!("../../../playbooks/unstract/public.tables.yaml");
@@ -357,4 +358,28 @@ fn the_stand_in_makes_the_tables_fails_halfway_and_lies() {
     let thin = "SELECT count(*) FROM pg_attribute WHERE attname = 'challenge_data' AND NOT attisdropped \
                  AND attrelid = 'unstract.prompt_studio_output_manager'::regclass";
     assert_eq!(one::<i64>(&mut connect(&cluster.url("thin")), thin), 0);
+}
+
+#[test]
+fn the_files_of_a_site_lead_its_programs_to_the_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = cluster(folder.path());
+    cluster.create("site").unwrap();
+    let site = write_site(folder.path(), &cluster.url("site"), None, Path::new("/bin/echo")).unwrap();
+    let text = std::fs::read_to_string(site).unwrap();
+    assert!(text.contains("  database_name: site\n") && text.contains("playbook: unstract\n"), "{text}");
+    let python = folder.path().join("backend/.venv/bin/python");
+    let output =
+        std::process::Command::new(&python).args(["manage.py", "migrate", "--no-input"]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let args: Vec<String> = said.split_whitespace().map(str::to_owned).collect();
+    assert_eq!(args[..2], ["lab-service", "unstract"]);
+    // The environment goes before the file, as with the real settings.
+    let schema = |name: &str| (name == "DB_SCHEMA").then(|| "unstract".to_owned());
+    assert!(
+        matches!(stand_in(&args[2..], &|_| None), Err(StandInError::NoSchema(name)) if name == "unstract_v2")
+    );
+    connect(&cluster.url("site")).batch_execute("CREATE SCHEMA unstract").unwrap();
+    stand_in(&args[2..], &schema).unwrap();
+    assert_eq!(ask(&cluster.url("site"), "v2_state.sql"), ["empty"]);
 }

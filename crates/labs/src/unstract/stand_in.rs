@@ -1,5 +1,6 @@
 //! A stand-in for the release's own commands and service: it makes tables, fails and lies as real ones do.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
@@ -20,6 +21,14 @@ pub enum StandInError {
     /// A setting is missing.
     #[error("read the setting {0}: it is not there")]
     Setting(&'static str),
+    /// The file with the settings cannot be read.
+    #[error("read {file}: {source}")]
+    Env {
+        /// The file.
+        file: String,
+        /// Why not.
+        source: io::Error,
+    },
     /// The database does not take it.
     #[error("work in the database: {0}")]
     Database(#[from] postgres::Error),
@@ -38,6 +47,8 @@ pub enum StandInError {
 /// database that `DB_HOST`, `DB_PORT`, `DB_USER`, `DB_PASSWORD` and `DB_NAME` name, and plants the seeds. A second time it
 /// only plants. `serve` plants and keeps a session until it is killed. `serve --old` keeps a session.
 ///
+/// `--env FILE` before all that names a .env file for what the environment does not say.
+///
 /// `UNSTRACT_LAB` says how it misbehaves: `fail` ends in the middle with half of the tables, `lie` does nothing and says it
 /// did, `thin` leaves a column out, `slow` takes two seconds before it begins.
 pub fn stand_in_main(args: &[String]) -> i32 {
@@ -52,13 +63,35 @@ pub fn stand_in_main(args: &[String]) -> i32 {
 /// Does what a command line says, as [`stand_in_main`], with settings from elsewhere than the environment.
 pub fn stand_in(args: &[String], setting: &dyn Fn(&str) -> Option<String>) -> Result<(), StandInError> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
-    let words = words.strip_prefix(&["manage.py"]).unwrap_or(&words);
-    match words {
-        ["migrate"] | ["migrate", "--no-input"] => migrate(setting),
-        ["serve"] => serve(setting, true),
-        ["serve", "--old"] => serve(setting, false),
+    let (file, words) = match words.as_slice() {
+        ["--env", file, words @ ..] => (read_env(file)?, words),
+        words => (BTreeMap::new(), words),
+    };
+    // As the application's own settings: what the environment says goes before the file.
+    let setting = |name: &str| setting(name).or_else(|| file.get(name).cloned());
+    match words.strip_prefix(&["manage.py"]).unwrap_or(words) {
+        ["migrate"] | ["migrate", "--no-input"] => migrate(&setting),
+        ["serve"] => serve(&setting, true),
+        ["serve", "--old"] => serve(&setting, false),
         _ => Err(StandInError::Usage(format!("`{}` is not known", args.join(" ")))),
     }
+}
+
+/// Reads a .env file: `NAME=value`, with or without quotes and blanks; a `#` behind a blank begins a comment.
+fn read_env(file: &str) -> Result<BTreeMap<String, String>, StandInError> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|source| StandInError::Env { file: file.to_owned(), source })?;
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let pairs = lines.filter_map(|line| line.split_once('=')).map(|(name, value)| {
+        let value = value.trim();
+        let quote = value.chars().next().filter(|c| ['"', '\''].contains(c));
+        let value = match quote {
+            Some(quote) => value[1..].split(quote).next().unwrap_or_default(),
+            None => value.split(" #").next().unwrap_or_default().trim(),
+        };
+        (name.trim().to_owned(), value.to_owned())
+    });
+    Ok(pairs.collect())
 }
 
 fn migrate(setting: &dyn Fn(&str) -> Option<String>) -> Result<(), StandInError> {
