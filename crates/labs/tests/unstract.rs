@@ -282,13 +282,11 @@ fn every_fault_is_seen_by_a_question_of_the_playbook() {
 
 #[test]
 #[ignore = "builds a million rows; run by hand or in soak"]
-fn the_large_lab_builds_within_a_minute_and_is_upgraded_by_plain_sql() {
+fn the_large_lab_is_upgraded_by_plain_sql() {
     let folder = tempfile::tempdir().unwrap();
     let cluster = cluster(folder.path());
-    let clock = std::time::Instant::now();
     let (lab, mut client) = lab(&cluster, "large", &Size::LARGE);
     assert!(lab.rows >= 1_000_000 && lab.tenants.len() == 50, "{}", lab.rows);
-    assert!(clock.elapsed().as_secs() < 60, "{:?}", clock.elapsed());
     create_v2(&mut client, "unstract").unwrap();
     plain_upgrade(&mut client, &lab.tenants);
     assert_eq!(compare(&mut client, "unstract", &lab.expected).unwrap(), []);
