@@ -117,6 +117,24 @@ fn many_schemas_become_one_and_back() {
 }
 
 #[test]
+fn a_rehearsal_works_on_scratch_databases_and_leaves_none() {
+    let shops = Shops::open();
+    // A script that reads the tables of another target would not find them beside the copy.
+    let text = PLAYBOOK
+        .replace("SELECT :shop_name, id, amount FROM ${shop.name}.sales", "VALUES (:shop_name, 1, 1)")
+        .lines()
+        .filter(|line| !line.contains("same_as"))
+        .collect::<Vec<_>>()
+        .join("\n");
+    std::fs::write(shops.folder.path().join("playbook.yaml"), text).unwrap();
+    shops.run(&["rehearse"]).expect(0, &["the copies are equal to what they were", "v1 is read where it is"]);
+    shops.is_as_before();
+    let left = "SELECT count(*) FROM pg_database WHERE shobj_description(oid, 'pg_database') LIKE '%' || ";
+    let ours = format!("{left}'{}%'", shops.folder.path().display());
+    assert_eq!(shops.value(&ours), "0");
+}
+
+#[test]
 fn a_kill_anywhere_is_taken_up_or_back() {
     for (at, verb) in [(6, "resume"), (12, "rollback"), (20, "resume"), (31, "rollback"), (40, "resume")] {
         let shops = Shops::open();
@@ -199,4 +217,107 @@ fn a_schema_that_is_not_as_described_is_named_line_by_line() {
     ];
     refused.expect(20, &lines);
     shops.is_as_before();
+}
+
+/// A database that is changed where it is, in one schema with data.
+const IN_PLACE: &str = r#"
+playbook: tills
+format: 1
+inputs:
+  database: {type: url}
+targets:
+  db: {postgres: "${database}", schemas: [till]}
+version:
+  detect:
+    - {in: db, sql: "SELECT version FROM till.meta", means: {"1": "1.0", "2": "2.0"}}
+upgrades:
+  - from: "1.0"
+    to: "2.0"
+    change:
+      - sql: {in: db, text: "ALTER TABLE till.sales ADD paid boolean NOT NULL DEFAULT true; UPDATE till.meta SET version = '2'; DELETE FROM till.sales WHERE id = 1; DROP VIEW till.top"}
+    prove:
+      - ensure: {in: db, sql: "SELECT count(*) FROM till.sales WHERE paid", is: 299}
+"#;
+
+const TILL: &str = r#"
+CREATE SCHEMA till; CREATE TABLE till.meta (version text); INSERT INTO till.meta VALUES ('1');
+CREATE TABLE till.sales (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, amount numeric, paid_by text DEFAULT 'it''s "cash"');
+INSERT INTO till.sales (amount) SELECT i FROM generate_series(1, 300) i;
+CREATE VIEW till.top AS SELECT max(amount) AS amount FROM till.sales;
+COMMENT ON TABLE till.sales IS 'sold; "here"';
+"#;
+
+fn till() -> (Shops, String) {
+    let shops = Shops::open();
+    shops.server.run(&shops.database, TILL);
+    std::fs::write(shops.folder.path().join("playbook.yaml"), IN_PLACE).unwrap();
+    let before = fingerprint(&shops);
+    (shops, before)
+}
+
+fn fingerprint(shops: &Shops) -> String {
+    use switchback_site::postgres::{Database, Fingerprint};
+    let database = Database::parse(&shops.server.cluster.url(&shops.database)).unwrap();
+    let tell = switchback_site::Tell::quiet();
+    format!("{:?}", Fingerprint::read(&database, &["till".to_owned()], &tell).unwrap())
+}
+
+#[test]
+fn a_schema_with_data_is_dumped_proven_and_restored() {
+    let (shops, before) = till();
+    let done = shops.run(&["apply", "--yes"]);
+    done.expect(0, &["restored into a scratch database, and equal", "301 rows"]);
+    assert_eq!(shops.value("SELECT count(*) FROM till.sales"), "299");
+    shops.run(&["rollback", "--yes"]).expect(0, &[]);
+    assert_eq!(fingerprint(&shops), before);
+    assert_eq!(shops.value("SELECT to_regnamespace('switchback') IS NULL"), "true");
+}
+
+#[test]
+fn a_proof_that_fails_restores_the_dump() {
+    let (shops, before) = till();
+    let text = IN_PLACE.replace("is: 299", "is: 300");
+    std::fs::write(shops.folder.path().join("playbook.yaml"), text).unwrap();
+    shops.run(&["apply", "--yes"]).expect(20, &[]);
+    assert_eq!(fingerprint(&shops), before);
+}
+
+#[test]
+fn a_kill_between_dump_and_restore_ends_in_one_of_two_states() {
+    let (mut at, mut ends) = (8, Vec::new());
+    loop {
+        let (shops, before) = till();
+        let ran = shops.run_cut(&["apply", "--yes"], &format!("kill@{at}"));
+        if ran.code == 0 {
+            break;
+        }
+        if ends.len() % 2 == 0 {
+            shops.run(&["resume"]).expect(0, &[]);
+            assert_eq!(shops.value("SELECT version FROM till.meta"), "2", "killed at {at}");
+        } else {
+            shops.run(&["rollback", "--yes"]).expect(0, &[]);
+            assert_eq!(fingerprint(&shops), before, "killed at {at}");
+        }
+        assert_eq!(shops.value("SELECT to_regnamespace('switchback') IS NULL"), "true", "killed at {at}");
+        ends.push(at);
+        at += 7;
+    }
+    assert!(ends.len() >= 3, "{ends:?}");
+}
+
+#[test]
+fn a_rehearsal_copies_a_schema_with_data() {
+    let (shops, before) = till();
+    shops.run(&["rehearse"]).expect(0, &["the copies are equal to what they were"]);
+    assert_eq!(fingerprint(&shops), before);
+}
+
+#[test]
+fn going_without_a_backup_is_accepted_by_name_and_has_no_way_back() {
+    let (shops, _) = till();
+    let text = IN_PLACE.replace("schemas: [till]", "schemas: [till], backup: none");
+    std::fs::write(shops.folder.path().join("playbook.yaml"), text).unwrap();
+    shops.run(&["apply", "--yes"]).expect(11, &["--accept no-backup", "--accept sql-db"]);
+    shops.run(&["apply", "--yes", "--accept", "no-backup", "--accept", "sql-db"]).expect(0, &[]);
+    assert_eq!(shops.value("SELECT to_regnamespace('switchback') IS NULL"), "true");
 }

@@ -6,8 +6,11 @@ use crate::session::{Driver, Session, SessionError};
 use crate::state_dir::StateDir;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use switchback_model::address;
 use switchback_model::plan::Plan;
 use switchback_model::target::TargetDef;
+use switchback_site::postgres::scratch::{copy, create};
+use switchback_site::postgres::{self, ScratchError, drop_scratch, leftovers};
 use switchback_site::sqlite::{BackupError, Database, scratch_copy};
 use switchback_site::{Site, SiteDirs, SiteError, Tell};
 
@@ -21,6 +24,14 @@ pub enum RehearsalError {
         target: String,
         /// Why.
         source: BackupError,
+    },
+    /// A PostgreSQL database cannot be copied.
+    #[error("copy {target}: {source}")]
+    Scratch {
+        /// The target.
+        target: String,
+        /// Why.
+        source: ScratchError,
     },
     /// A file cannot be copied, or a folder made.
     #[error("make {path}: {source}", path = .path.display())]
@@ -49,6 +60,62 @@ pub struct Rehearsal {
     pub left_out: Vec<(String, String)>,
     /// The folder with everything.
     pub folder: PathBuf,
+    /// The scratch databases. Last, so that the session has let go of them when they are dropped.
+    pub scratch: Scratch,
+}
+
+/// The scratch databases of a rehearsal. They are dropped with the value, unless they are kept.
+#[derive(Default)]
+pub struct Scratch {
+    run: String,
+    made: Vec<(postgres::Database, String)>,
+}
+
+impl Scratch {
+    /// The scratch databases of this state folder; those that a dead rehearsal has left on a server go when it is met again.
+    fn of(state: &StateDir) -> Scratch {
+        Scratch { run: format!("rehearsal in {}", state.root().display()), made: Vec::new() }
+    }
+
+    /// Keeps the databases for somebody to look at, and names them.
+    pub fn keep(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.made)
+            .into_iter()
+            .map(|(server, name)| server.beside(&name).place())
+            .collect()
+    }
+
+    /// Copies schemas of a database into a scratch database of the same server, and returns its name. Where there is
+    /// nothing to copy it is empty.
+    fn copy(
+        &mut self,
+        of: &postgres::Database,
+        schemas: &[String],
+        bare: bool,
+        work: &Path,
+        tell: &Tell,
+    ) -> Result<String, ScratchError> {
+        if self.made.is_empty() {
+            for left in leftovers(of, &self.run)? {
+                drop_scratch(of, &left, &self.run, tell)?;
+            }
+        }
+        let name = match bare {
+            true => create(of, &self.run, tell)?,
+            false => copy(of, schemas, &self.run, work, tell)?,
+        };
+        self.made.push((of.clone(), name.clone()));
+        Ok(name)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        for (server, name) in &self.made {
+            // One that stays carries our mark, and goes with the next rehearsal.
+            let _ = drop_scratch(server, name, &self.run, &Tell::quiet());
+        }
+    }
 }
 
 /// Copies the targets of a plan into `folder` and makes a run of what can be carried out on copies.
@@ -66,7 +133,8 @@ pub fn set_up(
     };
     let copies = folder.join("copies");
     make_private(&copies).map_err(io(&copies))?;
-    let targets = copy_targets(&plan.targets, &copies, tell)?;
+    let mut scratch_databases = Scratch::of(state);
+    let targets = copy_targets(&plan.targets, &copies, &mut scratch_databases, driver, tell)?;
     let dirs = SiteDirs {
         services: state.services(),
         logs: folder.join("logs"),
@@ -90,15 +158,24 @@ pub fn set_up(
     let scratch = scratch.seal();
     let session =
         Session::create(&folder.join("runs").join("rehearsal"), state, scratch, registry, driver, true)?;
-    Ok(Rehearsal { session, left_out, folder: folder.to_owned() })
+    Ok(Rehearsal { session, left_out, folder: folder.to_owned(), scratch: scratch_databases })
 }
 
 fn copy_targets(
     targets: &BTreeMap<String, TargetDef>,
     copies: &Path,
+    scratch: &mut Scratch,
+    driver: &Driver,
     tell: &Tell,
 ) -> Result<BTreeMap<String, TargetDef>, RehearsalError> {
     let mut copied = targets.clone();
+    let dirs = SiteDirs {
+        services: copies.to_owned(),
+        logs: copies.to_owned(),
+        backups: copies.to_owned(),
+        program: driver.program.clone(),
+    };
+    let original = Site::open(targets, dirs)?;
     for (name, def) in &mut copied {
         let copy = copies.join(name);
         match def {
@@ -116,7 +193,15 @@ fn copy_targets(
                 }
                 *path = copy.display().to_string();
             }
-            TargetDef::Postgres { .. } | TargetDef::Service { .. } | TargetDef::Http { .. } => {}
+            // What is only read is read where it is: the server sees to it that nothing is written.
+            TargetDef::Postgres { read_only: true, .. } => {}
+            TargetDef::Postgres { url, schemas, .. } => {
+                let bare = original.is_bare(name, tell)?;
+                let made = scratch.copy(&original.postgres(name)?, schemas, bare, &copy, tell);
+                let made = made.map_err(|source| RehearsalError::Scratch { target: name.clone(), source })?;
+                *url = address::beside(url, &made);
+            }
+            TargetDef::Service { .. } | TargetDef::Http { .. } => {}
         }
     }
     Ok(copied)

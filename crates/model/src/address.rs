@@ -25,6 +25,22 @@ pub fn holds_password(text: &str) -> bool {
         || parameters.split('&').any(|pair| pair.split('=').next().is_some_and(|name| name == "password"))
 }
 
+/// Returns the address of another database on the same server. `dbname` consists of letters, digits and `_`.
+pub fn beside(text: &str, dbname: &str) -> String {
+    if !is_url(text) {
+        // A keyword that stands on the command line of libpq wins over its service; standing twice it is refused.
+        let kept = text.split_whitespace().filter(|word| !word.starts_with("dbname"));
+        return kept.chain([format!("dbname={dbname}").as_str()]).collect::<Vec<_>>().join(" ");
+    }
+    let (place, parameters) = text.split_once('?').unwrap_or((text, ""));
+    let scheme_end = place.find("://").map_or(0, |at| at + 3);
+    let host_end = place[scheme_end..].find('/').map_or(place.len(), |at| scheme_end + at);
+    let kept: Vec<_> =
+        parameters.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("dbname=")).collect();
+    let parameters = if kept.is_empty() { String::new() } else { format!("?{}", kept.join("&")) };
+    format!("{}/{dbname}{parameters}", &place[..host_end])
+}
+
 fn keywords(text: &str) -> impl Iterator<Item = (&str, &str)> {
     // Spaces around the sign are allowed (libpq, "Keyword/Value Connection Strings").
     text.match_indices('=').map(move |(at, _)| {
@@ -70,6 +86,19 @@ mod tests {
         ] {
             assert!(!holds_password(without), "{without}");
             assert!(is_address(without), "{without}");
+        }
+    }
+
+    #[test]
+    fn another_database_of_a_server_is_reached_the_same_way() {
+        for (from, to) in [
+            ("postgres://u@h:1/app?sslmode=require", "postgres://u@h:1/x_1?sslmode=require"),
+            ("postgres://h", "postgres://h/x_1"),
+            ("postgresql:///app?host=/run/pg&dbname=app", "postgresql:///x_1?host=/run/pg"),
+            ("service=app", "service=app dbname=x_1"),
+            ("host=h dbname=app user=u", "host=h user=u dbname=x_1"),
+        ] {
+            assert_eq!(beside(from, "x_1"), to);
         }
     }
 

@@ -2,6 +2,7 @@
 //! before anything was stopped. Only the planner puts it in.
 
 use crate::backup::BYTES_A_MS;
+use crate::database::postgres_backup;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -72,8 +73,12 @@ impl Step for Trial {
     fn apply(&self, site: &Site, (): &(), work: &Work<'_>) -> Result<Value, StepError> {
         let copy = self.copy(work);
         remove(&copy)?;
-        let report = backup(&site.database(&self.target)?, &copy, work.tell)?;
-        let seen = json!({ "bytes": report.bytes, "rows": report.rows.values().sum::<u64>() });
+        let seen = if site.is_postgres(&self.target) {
+            postgres_backup::trial(site, &self.target, &copy, work)?
+        } else {
+            let report = backup(&site.database(&self.target)?, &copy, work.tell)?;
+            json!({ "bytes": report.bytes, "rows": report.rows.values().sum::<u64>() })
+        };
         let (proof, text) = (self.proof(work), seen.to_string());
         write_durably(&proof, text.as_bytes())
             .map_err(|e| StepError::failed(format!("write {}: {e}", proof.display())))?;
@@ -85,6 +90,7 @@ impl Step for Trial {
 
     fn undo(&self, _site: &Site, (): &(), work: &Work<'_>) -> Result<(), StepError> {
         remove(&partial_of(&self.copy(work)))?;
+        remove(&switchback_site::postgres::backup::partial_of(&self.copy(work)))?;
         remove(&self.copy(work))?;
         remove(&self.proof(work))
     }

@@ -32,7 +32,7 @@ pub fn run(global: &Global, file: Option<&Path>, keep: bool, output: &Output) ->
     {
         return Err(Complaint::io("clear", &folder, &error));
     }
-    let result = rehearse(&context, &plan, &folder, global.verbose, output);
+    let result = rehearse(&context, &plan, &folder, keep, global.verbose, output);
     if keep {
         output.say(&format!("the copies are in {}", folder.display()));
     } else if let Err(error) = std::fs::remove_dir_all(&folder) {
@@ -45,6 +45,7 @@ fn rehearse(
     context: &Context,
     plan: &Plan,
     folder: &Path,
+    keep: bool,
     verbose: bool,
     output: &Output,
 ) -> Result<u8, Complaint> {
@@ -54,6 +55,11 @@ fn rehearse(
     let mut rehearsal = set_up.map_err(|e| {
         Complaint::new(exit::SITE, "H001", format!("cannot {}", chain(&e))).state("the site is untouched")
     })?;
+    if keep {
+        for place in rehearsal.scratch.keep() {
+            output.say(&format!("the copy in {place} is kept; the next rehearsal drops it"));
+        }
+    }
     let before = fingerprints(&rehearsal)?;
     // The copies have fewer steps than the plan: the view has to count by theirs.
     let bus = views::bus(output, &rehearsal.session.plan.clone(), verbose);
@@ -85,9 +91,10 @@ fn rehearse(
 
 fn fingerprints(rehearsal: &Rehearsal) -> Result<Vec<serde_json::Value>, Complaint> {
     let site = &rehearsal.session.site;
-    site.targets()
-        .keys()
-        .map(|name| site.fingerprint(name, &Tell::quiet()))
+    // What is only read is no copy: it may change while it is in use.
+    let copies = site.targets().iter().filter(|(_, def)| !def.is_read_only());
+    copies
+        .map(|(name, _)| site.fingerprint(name, &Tell::quiet()))
         .collect::<Result<_, _>>()
         .map_err(|e| Complaint::new(exit::SITE, "H004", format!("cannot {}", chain(&e))))
 }

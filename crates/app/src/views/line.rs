@@ -184,6 +184,9 @@ fn seen_words(seen: &Value) -> String {
     if let Some(rows) = seen.get("rows").and_then(Value::as_u64) {
         text.push_str(&format!(", {}", words::count(rows, "row")));
     }
+    if let Some(proven) = seen.get("proven").and_then(Value::as_str) {
+        text.push_str(&format!(", {proven}"));
+    }
     if let Some(seen) =
         seen.get("seen").and_then(Value::as_str).filter(|seen| !seen.is_empty() && seen.len() < 60)
     {

@@ -15,6 +15,8 @@ use switchback_site::{Site, SiteError};
 /// What is kept of a backup, in the run directory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Manifest {
+    /// What was copied; `None` where the schemas were absent or empty, which needs no copy.
+    pub report: Option<pg::BackupReport>,
     /// The moment from which on every row that others write is theirs.
     pub baseline: Baseline,
     /// Whether a foreign program works on the database for this run: until that is done, whose rows are whose cannot be told.
@@ -131,9 +133,11 @@ pub(crate) fn count_from_here(site: &Site, target: &str, work: &Work<'_>) -> Res
 
 /// The fingerprint that the backup holds; of absent or empty schemas, what they are now if they are so again.
 pub(crate) fn backed_up(site: &Site, target: &str, work: &Work<'_>) -> Result<Option<Value>, StepError> {
-    match Manifest::read(work.dir, target)? {
-        Some(_) if site.is_bare(target, work.tell)? => Ok(Some(site.fingerprint(target, work.tell)?)),
-        _ => Ok(None),
+    let Some(manifest) = Manifest::read(work.dir, target)? else { return Ok(None) };
+    match manifest.report {
+        Some(report) => Ok(serde_json::to_value(report.fingerprint).ok()),
+        None if site.is_bare(target, work.tell)? => Ok(Some(site.fingerprint(target, work.tell)?)),
+        None => Ok(None),
     }
 }
 

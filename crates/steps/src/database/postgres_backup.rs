@@ -1,12 +1,18 @@
 //! The backup of schemas of a PostgreSQL database: a proven dump, or the note that there was nothing.
 
 use super::postgres::{Manifest, guard, moment};
+use crate::trial::remove;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::path::Path;
 use switchback_engine::{Condition, Overlay, Preview, StepError, Work};
 use switchback_model::target::TargetDef;
-use switchback_site::postgres::{self as pg, Catalog};
+use switchback_model::words;
+use switchback_site::postgres::{self as pg, Catalog, Fingerprint, Proven, Rights, Tools};
 use switchback_site::{Site, SiteError, Tell};
+
+/// Bytes that a proven dump moves in a millisecond, by a rule of thumb: written, read and digested.
+pub(crate) const BYTES_A_MS: u64 = 15_000;
 
 /// What the undo needs even if no backup was made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,21 +45,23 @@ pub(crate) fn preview(target: &str, world: &Overlay<'_>) -> Result<Preview, Step
     if is_note(site, target, &tell)? {
         return Ok(Preview::of([format!("nothing to copy: {} absent or empty", schemas.join(", "))], 20));
     }
-    Err(no_dump(target))
-}
-
-/// Only schemas that this upgrade makes are covered: there is nothing in them to dump.
-fn no_dump(target: &str) -> StepError {
-    StepError::failed(format!(
-        "back {target} up: it is neither absent nor empty, and this build makes no dumps"
-    ))
-    .help("say `made_by_us: true` if this upgrade makes the schemas, and empty them")
+    let bytes = site.size(target)?.unwrap_or(0);
+    let server = Rights::of(&mut site.reader(target)?, &schemas).map_err(SiteError::from)?.server;
+    Tools::find(server)?;
+    Ok(Preview { keeps: bytes, ..Preview::of([words::bytes(bytes)], 500 + bytes / BYTES_A_MS) })
 }
 
 /// Looks whether the note or the dump is made.
 pub(crate) fn check(target: &str, work: &Work<'_>) -> Result<Condition, StepError> {
-    let made = Manifest::read(work.dir, target)?.is_some();
-    Ok(if made { Condition::Applied(measured()) } else { Condition::Pending })
+    let copy = work.dir.backup_of(target);
+    Ok(match Manifest::read(work.dir, target)? {
+        Some(manifest) if manifest.report.is_none() || copy.exists() => {
+            Condition::Applied(measured(&manifest))
+        }
+        Some(_) => Condition::Partial,
+        None if copy.exists() => Condition::Partial,
+        None => Condition::Pending,
+    })
 }
 
 /// Notes which schemas are there.
@@ -75,8 +83,8 @@ pub(crate) fn apply(
     before: &PostgresBefore,
     work: &Work<'_>,
 ) -> Result<Value, StepError> {
-    if Manifest::read(work.dir, target)?.is_some() {
-        return Ok(measured());
+    if let Some(manifest) = Manifest::read(work.dir, target)? {
+        return Ok(measured(&manifest));
     }
     let manifest = match &before.bare {
         Some(lines) => {
@@ -84,12 +92,18 @@ pub(crate) fn apply(
             if now.lines() != lines {
                 return Err(super::foreign(target, "its schemas were empty, and are so no more".to_owned()));
             }
-            Manifest { baseline: moment(site, target, work)?, uncounted: false }
+            Manifest { report: None, baseline: moment(site, target, work)?, uncounted: false }
         }
-        None => return Err(no_dump(target)),
+        None => {
+            let schemas = site.schemas(target, work.tell)?;
+            let copy = work.dir.backup_of(target);
+            let report = pg::backup(&site.postgres(target)?, &schemas, &copy, work.run, work.tell)?;
+            // It was restored from the trial, while nobody waited; here every row of it is counted again.
+            Manifest { baseline: report.baseline.clone(), report: Some(report), uncounted: false }
+        }
     };
     manifest.write(target, work)?;
-    Ok(measured())
+    Ok(measured(&manifest))
 }
 
 /// Brings back what was: nothing, or what the dump holds.
@@ -100,22 +114,68 @@ pub(crate) fn undo(
     work: &Work<'_>,
 ) -> Result<(), StepError> {
     // Until the manifest is written nothing of ours is in the database.
-    if Manifest::read(work.dir, target)?.is_none() {
+    let Some(manifest) = Manifest::read(work.dir, target)? else {
+        return remove(&pg::backup::partial_of(&work.dir.backup_of(target)));
+    };
+    let Some(report) = &manifest.report else {
+        let wanted = before.bare.clone().unwrap_or_default();
+        if catalog(site, target, work)?.lines() != wanted {
+            guard(site, target, work)?;
+            site.clear(target, &before.schemas, work.run, work.tell)?;
+        }
+        let now = catalog(site, target, work)?;
+        if now.lines() != wanted {
+            let left = now.lines().iter().filter(|line| !wanted.contains(line)).cloned().collect();
+            return Err(StepError::failed(format!("take {target} back: it is not as it was")).details(left));
+        }
         return Ok(());
-    }
-    let wanted = before.bare.clone().unwrap_or_default();
-    if catalog(site, target, work)?.lines() != wanted {
+    };
+    let schemas = site.schemas(target, work.tell)?;
+    let database = site.postgres(target)?;
+    let read = || Fingerprint::read(&database, &schemas, work.tell).map_err(SiteError::from);
+    if read()? != report.fingerprint {
         guard(site, target, work)?;
-        site.clear(target, &before.schemas, work.run, work.tell)?;
+        pg::restore(
+            &work.dir.backup_of(target),
+            &database,
+            &schemas,
+            &report.fingerprint,
+            work.run,
+            work.tell,
+        )?;
     }
-    let now = catalog(site, target, work)?;
-    if now.lines() != wanted {
-        let left = now.lines().iter().filter(|line| !wanted.contains(line)).cloned().collect();
-        return Err(StepError::failed(format!("take {target} back: it is not as it was")).details(left));
+    let now = read()?;
+    if now != report.fingerprint {
+        return Err(StepError::failed(format!("restore {target}: it is not as it was"))
+            .details(report.fingerprint.differences(&now)));
     }
     Ok(())
 }
 
-fn measured() -> Value {
-    json!({ "bytes": 0, "rows": 0 })
+/// Makes a dump while the database is in use, and proves it.
+pub(crate) fn trial(site: &Site, target: &str, copy: &Path, work: &Work<'_>) -> Result<Value, StepError> {
+    let schemas = site.schemas(target, work.tell)?;
+    let database = site.postgres(target)?;
+    let report = pg::backup(&database, &schemas, copy, work.run, work.tell)?;
+    let proven = pg::prove(&database, copy, &report, work.run, work.tell)?;
+    Ok(json!({ "bytes": report.bytes, "rows": rows(&report), "proven": words_of(&proven) }))
+}
+
+fn measured(manifest: &Manifest) -> Value {
+    match &manifest.report {
+        Some(report) => json!({ "bytes": report.bytes, "rows": rows(report) }),
+        None => json!({ "bytes": 0, "rows": 0 }),
+    }
+}
+
+fn rows(report: &pg::BackupReport) -> u64 {
+    report.rows.values().sum()
+}
+
+/// What a dump was proven by, for people.
+fn words_of(proven: &Proven) -> String {
+    match proven {
+        Proven::Restored => "restored into a scratch database, and equal".to_owned(),
+        Proven::Listed(why) => format!("read from end to end and counted; not restored: {why}"),
+    }
 }
