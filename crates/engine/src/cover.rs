@@ -17,7 +17,7 @@ pub(crate) struct Covered {
     pub bare: Vec<String>,
 }
 
-/// Puts in the backups that the steps need, their trials and the sweeping up; returns what cannot be covered.
+/// Puts in the backups that the steps need, their trials, their proofs and the sweeping up; returns what cannot be covered.
 pub(crate) fn cover(
     mut drafts: Vec<Draft>,
     targets: &BTreeMap<String, TargetDef>,
@@ -58,6 +58,10 @@ pub(crate) fn cover(
             false => drafts.insert(change, wrap(Phase::Change, (own.backup)(target))),
         }
     }
+    let steps: Vec<&dyn AnyStep> = drafts.iter().map(|draft| draft.step.as_ref()).collect();
+    let proofs = (own.proofs)(&steps);
+    let prove = at(&drafts, Phase::Prove);
+    drafts.splice(prove..prove, proofs.into_iter().map(|step| wrap(Phase::Prove, step)));
     for target in &compared {
         let change = at(&drafts, Phase::Change);
         let frozen = if drafts[..change].iter().any(|draft| draft.phase == Phase::Freeze) {

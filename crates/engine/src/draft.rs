@@ -117,6 +117,7 @@ impl Drafting<'_> {
             }
         };
         keep_list(&mut drafted.lists, fact);
+        let first = drafted.drafts.len();
         for item in items {
             let slug = item.slug();
             let suffix = suffix.map_or(slug.clone(), |outer| format!("{outer}-{slug}"));
@@ -124,8 +125,27 @@ impl Drafting<'_> {
                 body.r#do.iter().try_for_each(|entry| self.entry(phase, entry, Some(&suffix), cx, drafted))
             })?;
         }
+        if body.r#do.len() == 1 {
+            let turns = drafted.drafts.split_off(first);
+            drafted.drafts.extend(joined(turns));
+        }
         Ok(())
     }
+}
+
+/// Joins the turns of a loop that its only step does better at once. A joined step is named after no turn.
+fn joined(turns: Vec<Draft>) -> Vec<Draft> {
+    let mut kept: Vec<Draft> = Vec::new();
+    for turn in turns {
+        match kept.last_mut() {
+            Some(last) => match last.step.join(turn.step.as_ref()) {
+                Some(both) => (last.step, last.suffix) = (both, None),
+                None => kept.push(turn),
+            },
+            None => kept.push(turn),
+        }
+    }
+    kept
 }
 
 /// Two loops may go over the same list; another list of the same name is told apart by a number.

@@ -116,6 +116,8 @@ pub struct OwnSteps {
     pub fingerprint: fn(target: &str) -> Box<dyn AnyStep>,
     /// Takes our rows out of a database and puts its settings back.
     pub sweep: fn(target: &str) -> Box<dyn AnyStep>,
+    /// The proofs that steps of a plan need, whatever the playbook proves by itself.
+    pub proofs: fn(steps: &[&dyn AnyStep]) -> Vec<Box<dyn AnyStep>>,
 }
 
 /// Opens a site for its targets.

@@ -87,7 +87,7 @@ impl Preview {
 /// The laws, tested for every kind by one harness (`tests/laws`): `describe`, `check` and `preview` change nothing;
 /// `check` tells the truth; from any cut inside `apply`, `undo` leads back and `apply` leads on; twice is once;
 /// step and before-image are plain data; a state that is nobody's is left alone.
-pub trait Step: Serialize + DeserializeOwned + Debug + Send + Sync + 'static {
+pub trait Step: Serialize + DeserializeOwned + Debug + Send + Sync + Sized + 'static {
     /// Name of the kind: the key in a playbook, the name of its docs page.
     const KIND: &'static str;
     /// The before-image: what `undo` needs, durable in the journal before `apply` begins.
@@ -116,6 +116,10 @@ pub trait Step: Serialize + DeserializeOwned + Debug + Send + Sync + 'static {
     fn vouch(&self, _before: &Self::Before, _stores: &BTreeMap<String, Value>) -> Result<(), StepError> {
         Ok(())
     }
+    /// Returns one step that does both turns of a loop whose only step this is, for kinds that do many turns better at once.
+    fn join(&self, _next: &Self) -> Option<Self> {
+        None
+    }
     /// Says what a person has to know or do around this step; shown in the plan.
     fn by_hand(&self, _site: &Site) -> Option<String> {
         None
@@ -141,6 +145,7 @@ pub trait AnyStep: Debug + Send + Sync {
     fn apply(&self, site: &Site, before: &Value, work: &Work<'_>) -> Result<Value, StepError>;
     fn undo(&self, site: &Site, before: &Value, work: &Work<'_>) -> Result<(), StepError>;
     fn vouch(&self, before: &Value, stores: &BTreeMap<String, Value>) -> Result<(), StepError>;
+    fn join(&self, next: &dyn AnyStep) -> Option<Box<dyn AnyStep>>;
     fn by_hand(&self, site: &Site) -> Option<String>;
     fn not_rehearsed(&self, site: &Site) -> Option<String>;
 }
@@ -181,6 +186,10 @@ impl<S: Step> AnyStep for S {
     }
     fn vouch(&self, before: &Value, stores: &BTreeMap<String, Value>) -> Result<(), StepError> {
         Step::vouch(self, &typed::<S>(before)?, stores)
+    }
+    fn join(&self, next: &dyn AnyStep) -> Option<Box<dyn AnyStep>> {
+        let next: S = (next.kind() == S::KIND).then(|| serde_json::from_value(next.body()).ok())??;
+        Step::join(self, &next).map(|joined| Box::new(joined) as Box<dyn AnyStep>)
     }
     fn by_hand(&self, site: &Site) -> Option<String> {
         Step::by_hand(self, site)

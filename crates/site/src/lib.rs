@@ -4,6 +4,7 @@
 //! This is the only crate that touches what an application owns. Everything with an effect takes a [`Tell`] and
 //! passes a fault point before and after each effect.
 
+pub mod columns;
 pub mod command;
 pub mod disk;
 pub mod file;

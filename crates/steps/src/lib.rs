@@ -4,6 +4,7 @@
 pub mod alter;
 pub mod backup;
 mod check;
+pub mod copy;
 mod database;
 pub mod edit;
 pub mod ensure;
@@ -41,10 +42,10 @@ macro_rules! steps {
 }
 
 steps! {
-    kinds: alter::AlterKind, backup::BackupKind, edit::EditKind, ensure::EnsureKind, expect::ExpectKind, file::FileKind,
-        maintenance::MaintenanceKind, manual::ManualKind, require::RequireKind, restart::RestartKind, run::RunKind,
+    kinds: alter::AlterKind, backup::BackupKind, copy::CopyKind, edit::EditKind, ensure::EnsureKind, expect::ExpectKind,
+        file::FileKind, maintenance::MaintenanceKind, manual::ManualKind, require::RequireKind, restart::RestartKind, run::RunKind,
         sql::SqlKind, start::StartKind, stop::StopKind;
-    steps: alter::Alter, backup::Backup, edit::Edit, ensure::Ensure, expect::Expect, file::PutFile,
+    steps: alter::Alter, backup::Backup, copy::Copy, copy::reconcile::Reconcile, edit::Edit, ensure::Ensure, expect::Expect, file::PutFile,
         fingerprint::TakeFingerprint, maintenance::Maintenance,
         manual::Manual, require::Require, run::Run, sql::Sql, start::Start, stop::Stop, sweep::Sweep, trial::Trial,
 }
@@ -56,5 +57,6 @@ pub fn own_steps() -> OwnSteps {
         trial: |target| Box::new(trial::Trial { target: target.to_owned() }),
         fingerprint: |target| Box::new(fingerprint::TakeFingerprint { target: target.to_owned() }),
         sweep: |target| Box::new(sweep::Sweep { target: target.to_owned() }),
+        proofs: copy::reconcile::proofs,
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod postgres_backup;
 pub(crate) mod sqlite;
 pub(crate) mod sqlite_backup;
 
+use std::collections::BTreeMap;
 use switchback_engine::{Condition, StepError, Work};
 use switchback_site::Site;
 use switchback_site::ledger_row::LedgerRow;
@@ -69,6 +70,12 @@ pub(crate) fn ledger_row(work: &Work<'_>) -> LedgerRow {
         state_dir: work.dir.root().display().to_string(),
         note: String::new(),
     }
+}
+
+/// Says in the ledger of a PostgreSQL database that this step is in, for an effect that took many transactions: after it the
+/// step is `Applied`.
+pub(crate) fn enter(site: &Site, target: &str, work: &Work<'_>) -> Result<(), StepError> {
+    postgres::run_script(site, target, "", &BTreeMap::new(), work).map(drop)
 }
 
 /// Words the finding that somebody else wrote.
