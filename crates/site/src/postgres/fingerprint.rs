@@ -306,7 +306,7 @@ fn parts(client: &mut impl GenericClient, schemas: &[String]) -> Result<Vec<Part
              UNION ALL SELECT b.oid, t.oid, t.typtype, t.typbasetype FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.typbasetype WHERE b.typtype = 'd' \
          ), plain AS ( \
              SELECT b.oid, (t.typnamespace = 'pg_catalog'::regnamespace AND t.typname !~ '^_?reg' AND t.typname NOT IN ('aclitem', '_aclitem')) \
-                OR t.typtype = 'e' OR (t.typtype = 'b' AND t.typcategory <> 'A' AND t.typsend <> 0) AS is \
+                OR t.typtype = 'e' OR (t.typnamespace <> 'pg_catalog'::regnamespace AND t.typtype = 'b' AND t.typcategory <> 'A' AND t.typsend <> 0) AS is \
              FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.of WHERE b.typtype <> 'd' \
          ) \
          SELECT format('%I.%I', n.nspname, c.relname), \
