@@ -299,6 +299,7 @@ fn a_damaged_backup_is_found_and_not_put_back() {
     let error = restore(&dir, &database, &schemas, &report.fingerprint, "run", &quiet()).unwrap_err();
     assert!(matches!(error, RestoreError::Tool(ToolError::Failed { .. })), "{error}");
     assert_eq!(now(&database, &schemas), before);
+    assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 2, "the dump and what it says of itself");
     assert!(prove(&database, &dir, &report, "run", &quiet()).is_err());
     assert_eq!(leftovers(&database, "run").unwrap(), Vec::<String>::new());
     std::fs::remove_file(dir.join("switchback.json")).unwrap();

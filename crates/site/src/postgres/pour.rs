@@ -74,12 +74,25 @@ impl Pour<'_> {
     }
 
     fn pour_dump(&self, dump: &Path, psql: &mut impl Write, tell: &Tell) -> Result<(), ToolError> {
-        let list = tempfile_of(dump);
+        let list = list_beside(dump);
+        let poured = self.pour_listed(dump, &list, psql, tell);
+        // Of use to this call alone; the next one would write it anew.
+        let _ = std::fs::remove_file(&list);
+        poured
+    }
+
+    fn pour_listed(
+        &self,
+        dump: &Path,
+        list: &Path,
+        psql: &mut impl Write,
+        tell: &Tell,
+    ) -> Result<(), ToolError> {
         let chosen = without_schemas(&list_of(self.tools, dump, tell)?);
-        let failed = |source| ToolError::Run { program: list.clone(), source };
-        std::fs::write(&list, chosen).map_err(failed)?;
+        let failed = |source| ToolError::Run { program: list.to_owned(), source };
+        std::fs::write(list, chosen).map_err(failed)?;
         let mut command = self.tools.command("pg_restore", None, self.run);
-        command.arg("--file=-").arg("--use-list").arg(&list).arg(dump).stdout(Stdio::piped());
+        command.arg("--file=-").arg("--use-list").arg(list).arg(dump).stdout(Stdio::piped());
         let program = self.tools.program("pg_restore");
         let mut restore = Working::start(&mut command, program.clone())?;
         let mut done = 0;
@@ -109,15 +122,14 @@ impl Pour<'_> {
                 }
             }
         }
-        restore.wait("read the dump", tell, || ())?;
-        let _ = std::fs::remove_file(&list);
-        Ok(())
+        restore.wait("read the dump", tell, || ())
     }
 }
 
-fn tempfile_of(dump: &Path) -> std::path::PathBuf {
+/// Where the table of contents of what is loaded lies meanwhile.
+fn list_beside(dump: &Path) -> std::path::PathBuf {
     let mut name = dump.as_os_str().to_owned();
-    name.push(format!(".{}.list", std::process::id()));
+    name.push(".list");
     name.into()
 }
 
