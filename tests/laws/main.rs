@@ -10,6 +10,8 @@ mod fixture;
 mod golden;
 mod kinds;
 mod laws;
+#[path = "../support/server.rs"]
+mod server;
 
 use std::collections::BTreeSet;
 use switchback_steps::{own_steps, registry};
@@ -82,6 +84,10 @@ fixtures! {
     require: kinds::check::require(),
     ensure: kinds::check::ensure(),
     expect: kinds::check::expect(),
+    copy: kinds::postgres::copy(),
+    reconcile: kinds::postgres::reconcile(),
+    sql_postgres: kinds::postgres::sql(),
+    backup_postgres: kinds::postgres::backup(),
 }
 
 #[test]

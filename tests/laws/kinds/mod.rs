@@ -7,6 +7,7 @@ mod endpoint;
 pub mod file;
 pub mod maintenance;
 pub mod manual;
+pub mod postgres;
 pub mod run;
 pub mod service;
 pub mod sql;
