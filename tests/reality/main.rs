@@ -7,4 +7,5 @@ mod plain_copy;
 #[path = "../systems/support.rs"]
 mod support;
 mod unstract;
+mod unstract_run;
 mod upgrade;

@@ -26,7 +26,7 @@ const NUMBERED: [(&str, &str); 5] = [
     ("prompt_studio_registry_shared_users", "id"),
 ];
 
-fn real_data() -> Option<PathBuf> {
+pub fn real_data() -> Option<PathBuf> {
     let named = std::env::var_os("SWITCHBACK_SHARED").map(|dir| PathBuf::from(dir).join("data"));
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|dir| dir.join("shared/data"));
     let found = named.into_iter().chain(beside).map(|dir| dir.join("unstract")).find(|dir| dir.is_dir());
@@ -40,14 +40,14 @@ fn real_data() -> Option<PathBuf> {
 }
 
 /// A private cluster with the role that owns everything in the real files.
-fn cluster(folder: &Path) -> Cluster {
+pub fn cluster(folder: &Path) -> Cluster {
     let cluster = Cluster::start(&folder.join("cluster"), Durability::None).unwrap();
     cluster.connect("postgres").unwrap().batch_execute("CREATE ROLE unstract_dev SUPERUSER LOGIN").unwrap();
     cluster
 }
 
 /// Makes a database and loads real files into it, as psql does: they hold its own commands.
-fn load(cluster: &Cluster, database: &str, data: &Path, files: &[&str]) -> Client {
+pub fn load(cluster: &Cluster, database: &str, data: &Path, files: &[&str]) -> Client {
     cluster.create(database).unwrap();
     for file in files {
         let output = Command::new("psql")
