@@ -117,8 +117,11 @@ pub struct OwnSteps {
     /// Takes our rows out of a database and puts its settings back.
     pub sweep: fn(target: &str) -> Box<dyn AnyStep>,
     /// The proofs that steps of a plan need, whatever the playbook proves by itself.
-    pub proofs: fn(steps: &[&dyn AnyStep]) -> Vec<Box<dyn AnyStep>>,
+    pub proofs: Proofs,
 }
+
+/// Returns the proofs that these steps need.
+pub type Proofs = fn(steps: &[&dyn AnyStep]) -> Vec<Box<dyn AnyStep>>;
 
 /// Opens a site for its targets.
 pub type OpenSite<'a> = &'a dyn Fn(&BTreeMap<String, TargetDef>) -> Result<Site, SiteError>;
