@@ -16,6 +16,8 @@ inputs:
 targets:
   db: {sqlite: "${database}"}
   config: {file: "${settings}"}
+  old: {postgres: "postgres://localhost/old", schemas: [public], read_only: true}
+  new: {postgres: "postgres://localhost/new", schemas: [app], made_by_us: true}
   app: {service: "${service}", stores: [db], entrance: true}
   web:
     http: "${url}"
@@ -43,7 +45,10 @@ fn blocks(text: &str) -> Vec<String> {
 
 fn load(name: &str, text: String) {
     let source = Source::new(name, text);
-    let beside = Files::from([("move.sql".to_owned(), "DELETE FROM settings".to_owned())]);
+    let beside = Files::from([
+        ("move.sql".to_owned(), "DELETE FROM settings".to_owned()),
+        ("tables.yaml".to_owned(), "tables: [{from: a, columns: [id]}]".to_owned()),
+    ]);
     if let Err(wrong) = LoadedPlaybook::load(source.clone(), beside, &switchback_steps::registry()) {
         panic!("{}", wrong.render_all(Some(&source)));
     }
