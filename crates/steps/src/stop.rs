@@ -2,16 +2,18 @@
 
 use crate::database::{count_again, is_counted};
 use crate::services::{Known, PERSON_MS, READY_MS, programs_are_there};
+use crate::trial::remove;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 use switchback_engine::registry::Compiled;
 use switchback_engine::{Condition, Kind, Overlay, Preview, Step, StepError, Work};
 use switchback_model::compile::Compile;
 use switchback_model::decode::{Decode, Decoder, OneOrMany, Schemas, Spanned};
 use switchback_model::plan::{Access, Reversal, Touch};
 use switchback_model::tree::Node;
-use switchback_site::Site;
 use switchback_site::service::{Outcome, State, Which};
+use switchback_site::{Failure, Site, SiteError};
 
 /// How long programs may take to let go of a store after their service was stopped.
 pub(crate) const LETTING_GO_MS: u64 = 5_000;
@@ -114,6 +116,7 @@ impl Step for Stop {
         if let Some(was) = before.was {
             known.refuse_foreign(other(was), work)?;
         }
+        note_begun(work)?;
         if let Outcome::Person(instruction) = site.service(&self.service)?.stop(work.tell)? {
             known.wait_for_person(&instruction, PERSON_MS, work.tell, || known.is_stopped(work.tell))?;
         }
@@ -142,7 +145,17 @@ impl Step for Stop {
         }
         known.refuse_foreign(other(was), work)?;
         // Also when it seems to run: it may have been told to end and not have ended yet, which only a start can tell.
-        if let Outcome::Person(instruction) = site.service(&self.service)?.start(was, work.tell)?
+        let mut outcome = site.service(&self.service)?.start(was, work.tell)?;
+        if matches!(outcome, Outcome::Already) && begun(work).exists() {
+            // A program that is asked by commands cannot say that it is about to end: it is seen to its end, and started.
+            // One that does not end runs on, which is as it was.
+            match site.service(&self.service)?.stop(work.tell) {
+                Err(error) if error.halt().is_some() => return Err(SiteError::from(error).into()),
+                _ => outcome = site.service(&self.service)?.start(was, work.tell)?,
+            }
+        }
+        remove(&begun(work))?;
+        if let Outcome::Person(instruction) = outcome
             && known.probe(was).is_some()
         {
             known.wait_for_person(&instruction, PERSON_MS, work.tell, || {
@@ -171,6 +184,17 @@ fn uncounted<'a>(known: &Known<'a>, site: &Site, work: &Work<'_>) -> Result<Vec<
         }
     }
     Ok(uncounted)
+}
+
+/// The note that this step may have told its service to end.
+fn begun(work: &Work<'_>) -> PathBuf {
+    work.dir.keep().join(format!("{}.stopping", work.step))
+}
+
+/// Notes it. Not synced: a power cut ends the service as well.
+fn note_begun(work: &Work<'_>) -> Result<(), StepError> {
+    let path = begun(work);
+    std::fs::write(&path, b"").map_err(|e| StepError::failed(format!("write {}: {e}", path.display())))
 }
 
 fn other(which: Which) -> Which {
