@@ -59,6 +59,7 @@ fixtures! {
     file_mode: kinds::file::mode(),
     edit_env: kinds::edit::env(),
     edit_yaml: kinds::edit::yaml(),
+    edit_secret: kinds::edit::with_a_secret(),
     edit_symlink: kinds::edit::behind_a_link(),
     backup: kinds::backup::backup(),
     backup_wal: kinds::backup::wal(),

@@ -15,6 +15,7 @@ mod odd;
 mod postgres;
 mod refused;
 mod rights;
+mod secrets;
 #[path = "../support/server.rs"]
 mod server;
 mod services;

@@ -19,9 +19,11 @@ use switchback_model::diagnostic::Diagnostics;
 use switchback_model::digest::Digest;
 use switchback_model::path;
 use switchback_model::plan::{
-    Access, Estimate, Origin, PLAN_FORMAT, Place, Plan, PlannedLoss, PlannedRisk, PlannedStep, PlaybookRef,
+    Access, Estimate, Fact, Origin, PLAN_FORMAT, Place, Plan, PlannedLoss, PlannedRisk, PlannedStep,
+    PlaybookRef,
 };
-use switchback_model::playbook::Upgrade;
+use switchback_model::playbook::{InputType, Upgrade};
+use switchback_model::secret::SecretRef;
 use switchback_model::target::TargetDef;
 use switchback_model::version::Version;
 use switchback_site::{Site, SiteError, Tell};
@@ -174,6 +176,7 @@ pub fn plan(request: &PlanRequest<'_>, site: &Site, tell: &Tell) -> Result<Plann
         .help("give each a schema or a database of its own in the site file")
         .into());
     }
+    let secrets = secrets(request).map_err(PlanFailure::Refused)?;
     let _held = site.hold_open();
     let installed = detect_installed(request, site, tell)?;
     let playbook = &request.playbook.playbook;
@@ -225,7 +228,7 @@ pub fn plan(request: &PlanRequest<'_>, site: &Site, tell: &Tell) -> Result<Plann
         &installed.version.to_string(),
         tell,
     ) {
-        Ok(facts) => facts.into_iter().chain(lists).collect(),
+        Ok(facts) => facts.into_iter().chain(lists).chain(secrets).collect(),
         Err(error) => {
             refusals.push(site_refusal(&error));
             Vec::new()
@@ -255,6 +258,34 @@ pub fn plan(request: &PlanRequest<'_>, site: &Site, tell: &Tell) -> Result<Plann
         disk_unseen,
     };
     Ok(Planned::Plan(Box::new(plan.seal())))
+}
+
+/// The secrets that the site gives, as facts; or everything that is wrong with them.
+fn secrets(request: &PlanRequest<'_>) -> Result<Vec<Fact>, Vec<Refusal>> {
+    let given = request.inputs.iter().filter(|(_, input)| input.kind == InputType::Secret);
+    let given: Vec<SecretRef> = given
+        .filter_map(|(name, input)| {
+            let lies = serde_json::from_value(input.value.clone()?).ok()?;
+            Some(SecretRef { secret: name.clone(), lies })
+        })
+        .collect();
+    if given.is_empty() {
+        return Ok(Vec::new());
+    }
+    let salt = StateDir::at(request.state_dir).salt().map_err(|error| {
+        vec![Refusal::new("D017", format!("cannot keep the salt of digests in the state folder: {error}"))]
+    })?;
+    let (mut found, mut refusals) = (Vec::new(), Vec::new());
+    for secret in &given {
+        match facts::of_secrets([secret], &salt) {
+            Ok(facts) => found.extend(facts),
+            Err(error) => refusals.push(
+                Refusal::new("D017", format!("cannot {error}"))
+                    .help("set it where this command runs; `resume` needs it there as well"),
+            ),
+        }
+    }
+    if refusals.is_empty() { Ok(found) } else { Err(refusals) }
 }
 
 /// What will be written, and may not be: found here, and not in the downtime.

@@ -33,6 +33,26 @@ impl StateDir {
         Ok(())
     }
 
+    /// The salt of this state folder: 32 random bytes that leave it with no plan. Made when it is asked for first.
+    pub fn salt(&self) -> io::Result<[u8; 32]> {
+        let path = self.root.join("salt");
+        match std::fs::read(&path) {
+            Ok(bytes) => bytes.try_into().map_err(|_| {
+                io::Error::other(format!(
+                    "{} is not 32 bytes long; remove it, and plan again",
+                    path.display()
+                ))
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut salt = [0; 32];
+                io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut salt)?;
+                write_durably(&path, &salt)?;
+                Ok(salt)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     fn runs_folder(&self) -> PathBuf {
         self.root.join("runs")
     }

@@ -23,6 +23,7 @@ pub mod probe;
 pub mod record;
 pub mod run;
 pub mod schema_file;
+pub mod secret;
 pub mod site_file;
 pub mod suggest;
 pub mod target;

@@ -318,6 +318,11 @@ impl Plan {
         self.steps.iter().map(|step| step.phase).collect()
     }
 
+    /// Whether secrets are among what it rests on.
+    pub fn rests_on_secrets(&self) -> bool {
+        self.facts.iter().any(|fact| fact.name.starts_with("secret "))
+    }
+
     /// Estimated downtime: everything from the first step of `freeze` to the end of `thaw`.
     pub fn downtime(&self) -> Estimate {
         let down = self.steps.iter().filter(|step| step.phase.is_down() || step.phase == Phase::Thaw);

@@ -33,6 +33,8 @@ choice! {
         Choice = "choice",
         /// A list, of things with `fields`.
         List = "list",
+        /// Something that nobody may read; the site says where it lies, in the environment or in a file.
+        Secret = "secret",
     }
 }
 

@@ -6,6 +6,7 @@ use crate::decode::{Decode, Decoder, Keyed, Spanned};
 use crate::diagnostic::{Diagnostic, Diagnostics, Source, Span};
 use crate::playbook::{Input, InputType, Playbook};
 use crate::record;
+use crate::secret;
 use crate::suggest::closest;
 use crate::text::Part;
 use crate::tree::{self, Node};
@@ -101,6 +102,7 @@ pub fn samples(playbook: &Playbook) -> BTreeMap<String, InputValue> {
         InputType::Port => Value::from(1),
         InputType::Choice => Value::from(input.of.first().cloned().unwrap_or_default()),
         InputType::List => Value::from(vec![sample_thing(input)]),
+        InputType::Secret => serde_json::json!({ "env": "SAMPLE" }),
     };
     playbook
         .inputs
@@ -132,6 +134,13 @@ fn typed(name: &str, input: &Input, database: bool, value: Value, folder: &str) 
     let wrong = |message: String| Diagnostic::error("S002", message).help(example_for(input));
     if input.r#type == InputType::List {
         return list(input, value, folder).map_err(|found| wrong(format!("input `{name}` {found}")));
+    }
+    if input.r#type == InputType::Secret {
+        let place = secret::place_of(&value, |path| absolute(path, folder));
+        return place.map(|place| serde_json::to_value(place).unwrap_or_default()).map_err(|found| {
+            Diagnostic::error("S005", format!("input `{name}` {found}"))
+                .help("a site file is kept under version control: a secret lies in the environment, or in a file of its own")
+        });
     }
     let Some(text) = as_text(&value) else {
         return match (input.r#type, &value) {
@@ -187,6 +196,7 @@ fn scalar(kind: InputType, of: &[String], text: String, folder: &str) -> Result<
             Ok(port) if port > 0 => Ok(Value::from(port)),
             _ => Err("must be a port, from 1 to 65535".to_owned()),
         },
+        InputType::Secret => Err("cannot be part of a list: give it an input of its own".to_owned()),
         InputType::Choice if !of.contains(&text) => Err(format!("must be one of {}", of.join(", "))),
         _ => Ok(Value::String(text)),
     }
@@ -248,6 +258,7 @@ fn help_for(input: &Input) -> String {
         InputType::Service => {
             "`none`, or how it is stopped and started, as `switchback init` shows".to_owned()
         }
+        InputType::Secret => "where it lies: `{env: NAME}` or `{file: PATH}`".to_owned(),
         other => format!("it is a {other}"),
     })
 }

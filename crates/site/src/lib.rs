@@ -15,6 +15,7 @@ pub mod lock;
 pub mod marker;
 pub mod postgres;
 pub mod probe;
+pub mod secret;
 pub mod service;
 pub mod site;
 pub mod sqlite;

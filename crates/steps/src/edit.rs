@@ -2,14 +2,17 @@
 
 mod body;
 
+use crate::secrets::revealed;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use switchback_engine::run_dir::write_durably;
 use switchback_engine::{Condition, Overlay, Preview, Step, StepError, Work};
-use switchback_model::config::{ConfigFormat, Edits, Outcome, masked_lines};
+use switchback_model::config::{ConfigFormat, EditError, Edits, Outcome, Wanted, masked_lines};
 use switchback_model::diff;
 use switchback_model::digest::Digest;
 use switchback_model::plan::{Access, Reversal, Touch};
+use switchback_model::secret::{MASK, Sealed};
 use switchback_model::words::count;
 use switchback_site::Site;
 use switchback_site::file::{Before, Image, capture, put_back, read, replace};
@@ -27,6 +30,9 @@ pub struct Edit {
     pub target: String,
     /// The edits.
     pub edits: Edits,
+    /// Keys whose values are secrets: set as the last of those that are set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sealed: Vec<(String, Sealed)>,
 }
 
 /// The bytes before and after, as far as the before-image tells them.
@@ -53,7 +59,7 @@ impl Ends {
 }
 
 impl Edit {
-    fn cannot(&self, path: &Path, error: &switchback_model::config::EditError) -> StepError {
+    fn cannot(&self, path: &Path, error: &EditError) -> StepError {
         StepError::failed(format!("edit {}: {error}", path.display())).help(error.help())
     }
 
@@ -62,8 +68,59 @@ impl Edit {
             StepError::failed(format!("edit {}: it is not UTF-8 text", path.display()))
                 .help("check that this is the right file")
         })?;
-        let outcome = self.edits.of(&text).map_err(|error| self.cannot(path, &error))?;
+        let outcome = self.revealed()?.of(&text).map_err(|error| self.cannot(path, &error))?;
         Ok((text, outcome))
+    }
+
+    /// The edits with the secrets in them.
+    fn revealed(&self) -> Result<Edits, StepError> {
+        let mut edits = self.edits.clone();
+        for (key, sealed) in &self.sealed {
+            edits.set.push((key.clone(), Wanted::Text(revealed(sealed)?)));
+        }
+        Ok(edits)
+    }
+
+    /// Where the bytes after an edit with secrets are kept from `prepare` on: from there every life and the way back knows
+    /// them, whether the secret is at hand by then or another.
+    fn kept_after(kept: &Path) -> PathBuf {
+        let mut name = kept.as_os_str().to_owned();
+        name.push(".after");
+        PathBuf::from(name)
+    }
+
+    /// The bytes that the step leaves, from those that it found; `None` where a copy of them was not made yet.
+    fn bytes_after(&self, path: &Path, kept: &Path, old: Vec<u8>) -> Result<Option<Vec<u8>>, StepError> {
+        match self.sealed.is_empty() {
+            true => Ok(Some(self.outcome(path, old)?.1.text.into_bytes())),
+            false => Ok(read(&Edit::kept_after(kept))?),
+        }
+    }
+
+    /// The diff for people. A key that is set to a secret is named, and its value is shown neither before nor after.
+    fn lines(&self, path: &Path, before: &str, after: &str) -> Result<Vec<String>, StepError> {
+        let mut lines = Vec::new();
+        let hidden = |text: &str, key: &String| -> Result<String, EditError> {
+            let editor = self.edits.format.editor();
+            match editor.get(text, key)? {
+                Some(_) => editor.set(text, key, &Wanted::Text(MASK.to_owned())),
+                None => Ok(text.to_owned()),
+            }
+        };
+        let (mut shown_before, mut shown_after) = (before.to_owned(), after.to_owned());
+        for (key, sealed) in &self.sealed {
+            let names: Vec<&str> = sealed.secrets().map(|secret| secret.secret.as_str()).collect();
+            let editor = self.edits.format.editor();
+            let cannot = |error: EditError| self.cannot(path, &error);
+            let same = editor.get(before, key).map_err(cannot)? == editor.get(after, key).map_err(cannot)?;
+            if !same {
+                lines.push(format!("`{key}` is set, with secret {}", names.join(", ")));
+            }
+            shown_before = hidden(&shown_before, key).map_err(cannot)?;
+            shown_after = hidden(&shown_after, key).map_err(cannot)?;
+        }
+        lines.extend(shown(self.edits.format, &shown_before, &shown_after));
+        Ok(lines)
     }
 
     /// Reads the kept copy, proves that it is the before-image, and makes the edits on it.
@@ -79,8 +136,20 @@ impl Edit {
                 path.display()
             ))
         })?;
-        let (_, outcome) = self.outcome(path, old.clone())?;
-        Ok(Ends { old, new: outcome.text.into_bytes() })
+        let after = kept.map(|kept| self.bytes_after(path, kept, old.clone())).transpose()?.flatten();
+        let new = after.ok_or_else(|| {
+            StepError::failed(format!(
+                "rely on what was kept for {}: the bytes after it are missing",
+                path.display()
+            ))
+        })?;
+        Ok(Ends { old, new })
+    }
+
+    /// The keys whose values left the file.
+    fn removed(&self, old: &[u8]) -> Vec<String> {
+        let gone = |text: &str| self.edits.of(text).map(|outcome| outcome.removed).unwrap_or_default();
+        std::str::from_utf8(old).map(gone).unwrap_or_default()
     }
 
     /// Whether the file is as it was, or as this step leaves it, whole or half: owner, mode, attributes and links stay.
@@ -110,14 +179,16 @@ impl Step for Edit {
         };
         let mut parts = Vec::new();
         let edits = &self.edits;
+        let set = edits.set.iter().map(|(key, _)| key).chain(self.sealed.iter().map(|(key, _)| key));
+        let set: Vec<&str> = set.map(String::as_str).collect();
         if !edits.rename.is_empty() {
             parts.push(format!(
                 "rename {}",
                 quoted(edits.rename.iter().map(|(from, _)| from.as_str()).collect())
             ));
         }
-        if !edits.set.is_empty() {
-            parts.push(format!("set {}", quoted(edits.set.iter().map(|(key, _)| key.as_str()).collect())));
+        if !set.is_empty() {
+            parts.push(format!("set {}", quoted(set)));
         }
         if !edits.delete.is_empty() {
             parts.push(format!("delete {}", quoted(edits.delete.iter().map(String::as_str).collect())));
@@ -152,7 +223,7 @@ impl Step for Edit {
             format!("`{key}` leaves this file: what still needs its value must have it elsewhere")
         }));
         lines.extend(outcome.notes);
-        lines.extend(shown(self.edits.format, &before, &outcome.text));
+        lines.extend(self.lines(&path, &before, &outcome.text)?);
         world.leave(&self.target, "text", Value::from(outcome.text));
         Ok(Preview::of(lines, 10))
     }
@@ -161,15 +232,18 @@ impl Step for Edit {
         let path = site.file(&self.target)?;
         let Some(now) = read(&path)? else { return Ok(Condition::Pending) };
         // Once there is a before-image, only its edits are ours: half a file can say all that was wanted.
-        let Some(old) = read(&work.dir.keep().join(work.step))? else {
+        let kept = work.dir.keep().join(work.step);
+        let Some(old) = read(&kept)? else {
             let (before, outcome) = self.outcome(&path, now)?;
             return Ok(if outcome.text == before { Condition::applied() } else { Condition::Pending });
         };
         // A copy that was cut short has edits of its own, or none: the file is then not taken for done.
-        let Ok((_, outcome)) = self.outcome(&path, old.clone()) else { return Ok(Condition::Pending) };
-        let ends = Ends { old, new: outcome.text.into_bytes() };
+        let Ok(Some(new)) = self.bytes_after(&path, &kept, old.clone()) else {
+            return Ok(Condition::Pending);
+        };
+        let ends = Ends { old, new };
         Ok(match now {
-            now if now == ends.new => Condition::Applied(json!({ "removed": outcome.removed })),
+            now if now == ends.new => Condition::Applied(json!({ "removed": self.removed(&ends.old) })),
             now if ends.is_between(&now) => Condition::Partial,
             _ => Condition::Pending,
         })
@@ -177,8 +251,17 @@ impl Step for Edit {
 
     fn prepare(&self, site: &Site, work: &Work<'_>) -> Result<Before, StepError> {
         let path = site.file(&self.target)?;
+        let kept = work.dir.keep().join(work.step);
         self.outcome(&path, there(&path, read(&path)?)?)?;
-        Ok(capture(&path, &work.dir.keep().join(work.step))?)
+        let before = capture(&path, &kept)?;
+        if !self.sealed.is_empty() {
+            // Of the copy: the file may have changed since it was read above.
+            let outcome = self.outcome(&path, there(&kept, read(&kept)?)?)?.1;
+            let after = Edit::kept_after(&kept);
+            write_durably(&after, outcome.text.as_bytes())
+                .map_err(|error| StepError::failed(format!("write {}: {error}", after.display())))?;
+        }
+        Ok(before)
     }
 
     fn apply(&self, site: &Site, before: &Before, work: &Work<'_>) -> Result<Value, StepError> {

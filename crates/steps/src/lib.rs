@@ -17,6 +17,7 @@ pub mod manual;
 pub mod require;
 pub mod restart;
 pub mod run;
+mod secrets;
 mod services;
 pub mod sql;
 pub mod start;

@@ -1,6 +1,7 @@
 //! `run`: runs a command, and believes a probe rather than its exit code.
 
 use crate::database::{count_again, guard, is_counted, stop_counting};
+use crate::secrets::revealed;
 use crate::trial::remove;
 use crate::written::{self, Kept};
 use serde::{Deserialize, Serialize};
@@ -18,11 +19,12 @@ use switchback_model::plan::{Access, Reversal, Touch};
 use switchback_model::playbook::ProbeBody;
 use switchback_model::probe::Probe;
 use switchback_model::record;
+use switchback_model::secret::{MASK, Sealed};
 use switchback_model::target::{POSTGRES, SQLITE, TargetDef};
 use switchback_model::text::Template;
-use switchback_site::Site;
 use switchback_site::command::{Command, Exit, Ran};
 use switchback_site::file::refuse_unchangeable;
+use switchback_site::{Site, secret};
 
 /// How long a command may take unless the playbook says otherwise.
 const PATIENCE_MS: u64 = 3_600_000;
@@ -81,7 +83,7 @@ impl Kind for RunKind {
         };
         let mut env = BTreeMap::new();
         for (key, value) in body.env.iter().flat_map(Keyed::iter) {
-            env.insert(key.text.clone(), cx.text(value)?);
+            env.insert(key.text.clone(), cx.sealed(value)?);
         }
         let (mut writes, mut files) = (Vec::new(), Vec::new());
         for name in &body.writes {
@@ -109,7 +111,7 @@ pub struct Run {
     pub cwd: Option<String>,
     /// Variables added to its environment.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub env: BTreeMap<String, String>,
+    pub env: BTreeMap<String, Sealed>,
     /// Holds when it has had its effect.
     pub done_when: Probe,
     /// The databases that it changes: the backup before it is their way back.
@@ -162,10 +164,14 @@ impl Run {
     }
 
     fn execute(&self, argv: &[String], site: &Site, work: &Work<'_>) -> Result<Ran, StepError> {
+        let mut env = BTreeMap::new();
+        for (key, sealed) in &self.env {
+            env.insert(key.clone(), revealed(sealed)?);
+        }
         let command = Command {
             argv: argv.to_vec(),
             cwd: self.cwd.as_ref().map(PathBuf::from),
-            env: self.env.clone(),
+            env,
             timeout: Some(Duration::from_millis(self.within_ms)),
             inherit: site.locks().map_err(|e| StepError::failed(format!("hand the run's locks on: {e}")))?,
             ..Command::default()
@@ -176,9 +182,15 @@ impl Run {
         Ok(ran)
     }
 
-    fn failed(ran: &Ran, argv: &[String]) -> StepError {
-        let output = String::from_utf8_lossy(&ran.stderr.tail).into_owned()
+    fn failed(&self, ran: &Ran, argv: &[String]) -> StepError {
+        let mut output = String::from_utf8_lossy(&ran.stderr.tail).into_owned()
             + &String::from_utf8_lossy(&ran.stdout.tail);
+        // What a command was given it may have printed.
+        for secret in self.env.values().flat_map(Sealed::secrets) {
+            if let Ok(secret) = secret::read(secret) {
+                output = output.replace(secret.reveal(), MASK);
+            }
+        }
         let lines: Vec<String> = output.lines().map(str::to_owned).collect();
         let last = lines.len().saturating_sub(SHOWN);
         StepError::failed(format!("run `{}`: it ended with {}", argv.join(" "), ran.exit))
@@ -264,7 +276,7 @@ impl Step for Run {
             before.note_left(site, work)?;
             // The probe decides. A bad end with the effect in place is worth a word and no more.
             if ran.exit != Exit::Code(0) && !self.holds(site, work)? {
-                return Err(Run::failed(&ran, &self.argv));
+                return Err(self.failed(&ran, &self.argv));
             }
             exit = Some(ran.exit.to_string());
         } else if !self.is_noted(work) {
@@ -288,7 +300,7 @@ impl Step for Run {
         }
         let ran = self.execute(undo, site, work)?;
         if self.holds(site, work)? {
-            return Err(Run::failed(&ran, undo));
+            return Err(self.failed(&ran, undo));
         }
         remove(&begun)
     }

@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use switchback_model::config::{ConfigFormat, Edits, Wanted};
+use switchback_model::secret::{Sealed, SealedPart, SecretPlace, SecretRef};
 use switchback_model::target::TargetDef;
 use switchback_steps::edit::Edit;
 
@@ -64,6 +65,32 @@ pub fn behind_a_link() -> Fixture {
     }
 }
 
+/// A value that lies in a file of its own, which the step in the plan only names.
+pub fn with_a_secret() -> Fixture {
+    Fixture {
+        halves: &[("a temporary file", a_temporary_file)],
+        foreign_before: &[("another value", another_value), ("no file", no_file)],
+        foreign_after: &[("another value", another_value), ("no file", no_file), ("another mode", opened)],
+        ..Fixture::of::<Edit>("edit-secret", || {
+            Bench::new(|folder| {
+                let (file, key) = (folder.join("app.conf"), folder.join("key"));
+                fs::write(&file, ENV).unwrap();
+                fs::write(&key, "O'Brien \"lab\"\n").unwrap();
+                let lies = SecretPlace::File(key.display().to_string());
+                let secret = SecretRef { secret: "key".into(), lies };
+                let sealed = Sealed::of(vec![SealedPart::Text("v1:".into()), SealedPart::Secret(secret)]);
+                let def = TargetDef::File { path: file.display().to_string() };
+                let sealed = vec![("KEY".to_owned(), sealed)];
+                Plan {
+                    targets: BTreeMap::from([("config".to_owned(), def)]),
+                    steps: vec![Box::new(Edit { target: "config".into(), edits: env_edits(), sealed })],
+                    ..Plan::default()
+                }
+            })
+        })
+    }
+}
+
 fn env_edits() -> Edits {
     Edits {
         format: ConfigFormat::Env,
@@ -96,7 +123,7 @@ fn bench(edits: Edits, lay: impl FnOnce(&Path)) -> Bench {
         let def = TargetDef::File { path: file.display().to_string() };
         Plan {
             targets: BTreeMap::from([("config".to_owned(), def)]),
-            steps: vec![Box::new(Edit { target: "config".into(), edits })],
+            steps: vec![Box::new(Edit { target: "config".into(), edits, sealed: Vec::new() })],
             ..Plan::default()
         }
     })

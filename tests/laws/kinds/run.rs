@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use switchback_model::probe::{Ask, Store};
+use switchback_model::secret::Sealed;
 use switchback_steps::backup::Backup;
 use switchback_steps::run::Run;
 
@@ -27,7 +28,7 @@ pub fn with_undo() -> Fixture {
                 let step = Run {
                     argv: shell(TWO, folder),
                     cwd: Some(folder.display().to_string()),
-                    env: BTreeMap::from([("LANG".to_owned(), "C".to_owned())]),
+                    env: BTreeMap::from([("LANG".to_owned(), Sealed::Plain("C".to_owned()))]),
                     done_when: probe(Ask::File { target: "two".into() }, "two"),
                     writes: Vec::new(),
                     files: Vec::new(),
@@ -54,7 +55,10 @@ pub fn with_writes() -> Fixture {
                 let step = Run {
                     argv: this_program("writes_settings", folder),
                     cwd: None,
-                    env: BTreeMap::from([("LAWS_DB".to_owned(), folder.join(DB).display().to_string())]),
+                    env: BTreeMap::from([(
+                        "LAWS_DB".to_owned(),
+                        Sealed::Plain(folder.join(DB).display().to_string()),
+                    )]),
                     done_when: probe(Ask::Sql { store, sql, params: BTreeMap::new() }, "2"),
                     writes: vec!["db".into()],
                     files: Vec::new(),

@@ -26,6 +26,14 @@ fn entry(name: &str, input: &Input) -> String {
         text.push_str(&format!("\n  # {help}\n"));
     }
     text.push_str(&format!("  # ({}{})\n", input.r#type, requirement(input)));
+    if input.r#type == InputType::Secret {
+        let comment = if input.optional == Some(true) { "# " } else { "" };
+        text.push_str(&format!(
+            "  {comment}{name}: {{env: {}}}   # or {{file: PATH}}\n",
+            name.to_uppercase()
+        ));
+        return text;
+    }
     let value = input.default.as_ref().or(input.example.as_ref()).cloned().unwrap_or_default();
     let quoted = if value.contains(['#', ':', '"', '\'', '{', '[']) || value.is_empty() {
         format!("{value:?}")

@@ -7,9 +7,10 @@ use crate::complaint::{Complaint, exit};
 use crate::context::{driver, state_dir};
 use crate::output::Output;
 use switchback_engine::error::chain;
-use switchback_engine::facts::drift_before_freeze;
+use switchback_engine::facts::{drift_before_freeze, drift_of_secrets};
 use switchback_engine::planner::Refusal;
 use switchback_engine::session::Session;
+use switchback_engine::state_dir::StateDir;
 use switchback_model::plan::Plan;
 use switchback_model::record::Record;
 use switchback_model::run::RunState;
@@ -25,7 +26,8 @@ fn unknown_step(name: &str, plan: &Plan) -> Complaint {
 }
 
 /// A run that was stopped before its freeze left the application running: the site must still be the one of the plan.
-fn refuse_drift(session: &Session, folded: &RunState) -> Result<(), Complaint> {
+fn refuse_drift(state: &StateDir, session: &Session, folded: &RunState) -> Result<(), Complaint> {
+    refuse_other_secrets(state, session, folded)?;
     let (plan, site) = (&session.plan, &session.site);
     let drift = drift_before_freeze(plan, folded, site, &Tell::quiet()).map_err(|error| {
         Complaint::new(exit::SITE, "A014", format!("cannot look at the site again: {}", chain(&error)))
@@ -42,6 +44,23 @@ fn refuse_drift(session: &Session, folded: &RunState) -> Result<(), Complaint> {
     };
     Err(Complaint::of(exit::SITE, vec![refusal])
         .state("nothing was changed by this command; the run is open, and nothing is stopped"))
+}
+
+/// A secret that a step to come needs must be at hand, and the one of the plan.
+fn refuse_other_secrets(state: &StateDir, session: &Session, folded: &RunState) -> Result<(), Complaint> {
+    if !session.plan.rests_on_secrets() {
+        return Ok(());
+    }
+    let salt = state.salt().map_err(|error| Complaint::io("read the salt in", state.root(), &error))?;
+    let refusal = match drift_of_secrets(&session.plan, folded, &salt) {
+        Ok(drift) if drift.is_empty() => return Ok(()),
+        Ok(_) => Refusal::new("A015", "a secret is not the one that the plan was made with")
+            .help("set it as it was, then `switchback resume`; or `switchback rollback`, which needs none"),
+        Err(error) => Refusal::new("A015", format!("cannot {error}"))
+            .help("set it where this command runs, then `switchback resume`; or `switchback rollback`, which needs none"),
+    };
+    Err(Complaint::of(exit::SITE, vec![refusal])
+        .state("nothing was changed by this command; the run is open"))
 }
 
 /// Goes on. Everything that it needs is in the run directory: the site file may be gone.
@@ -66,7 +85,7 @@ pub fn run(
     if !folded.is_open() {
         return nothing();
     }
-    refuse_drift(&session, &folded)?;
+    refuse_drift(&state, &session, &folded)?;
     let by = driver().name();
     let held = folded.held.clone();
     let accepted = match accept {

@@ -4,6 +4,7 @@ use super::{Compile, InputValue};
 use crate::address;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::playbook::InputType;
+use crate::secret::{Sealed, SealedPart, SecretRef};
 use crate::text::{Part, Reference, Template};
 use serde_json::Value;
 
@@ -34,6 +35,10 @@ impl Compile<'_> {
                     let name = &reference.to_string();
                     let input = self.value(reference)?;
                     match (&input.value, quoting) {
+                        (Some(_), _) if input.kind == InputType::Secret => {
+                            self.secret_in_the_open(name, reference.span);
+                            return None;
+                        }
                         (Some(_), _) if matches!(input.kind, InputType::Service | InputType::List) => {
                             self.not_a_text(name, input.kind, reference.span);
                             return None;
@@ -56,6 +61,53 @@ impl Compile<'_> {
             }
         }
         Some(text)
+    }
+
+    /// Returns a text that may hold secrets, for a place that keeps them: a value of a config file, a variable of a command.
+    pub fn sealed(&mut self, template: &Template) -> Option<Sealed> {
+        if !self.names_secret(template) {
+            return self.text(template).map(Sealed::Plain);
+        }
+        let mut parts = Vec::new();
+        for part in template.parts() {
+            parts.push(match part {
+                Part::Ref(reference) if self.is_secret(reference) => {
+                    // An optional secret that is not given takes what is about it with it.
+                    let lies = serde_json::from_value(self.value(reference)?.value?).ok()?;
+                    SealedPart::Secret(SecretRef { secret: reference.name.clone(), lies })
+                }
+                Part::Ref(reference) => match self.value(reference)?.value? {
+                    Value::String(text) => SealedPart::Text(text),
+                    Value::Number(number) => SealedPart::Text(number.to_string()),
+                    _ => {
+                        let kind = self.value(reference)?.kind;
+                        self.not_a_text(&reference.to_string(), kind, reference.span);
+                        return None;
+                    }
+                },
+                Part::Lit(text) => SealedPart::Text(text.clone()),
+            });
+        }
+        Some(Sealed::of(parts))
+    }
+
+    /// Returns whether a secret is part of a text.
+    pub fn names_secret(&self, template: &Template) -> bool {
+        template.references().any(|reference| self.is_secret(reference))
+    }
+
+    fn is_secret(&self, reference: &Reference) -> bool {
+        let input = self.inputs.get(&reference.name);
+        input.is_some_and(|input| input.kind == InputType::Secret)
+            && !self.items.contains_key(&reference.name)
+    }
+
+    fn secret_in_the_open(&mut self, name: &str, span: Span) {
+        self.out.push(
+            Diagnostic::error("P042", format!("secret `{name}` would be readable here"))
+                .at(span, "arguments, addresses and texts get into lists of processes, plans and logs")
+                .help("hand it over in `env:` of a command, in `set:` of an `edit`, or let the program read it from a file"),
+        );
     }
 
     fn not_a_text(&mut self, name: &str, kind: InputType, span: Span) {

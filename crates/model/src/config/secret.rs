@@ -1,11 +1,9 @@
 //! Lines for people, without what only the programs may read.
 
 use super::format::ConfigFormat;
+use crate::secret::MASK;
 use regex::Regex;
 use std::sync::LazyLock;
-
-/// What stands in the place of a secret.
-const MASK: &str = "…";
 
 /// Whether the name of a key says that its value is nobody's business.
 pub fn looks_secret(key: &str) -> bool {

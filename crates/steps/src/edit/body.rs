@@ -8,6 +8,7 @@ use switchback_model::config::{ConfigFormat, Edits, Wanted};
 use switchback_model::decode::{Decode, Decoder, Keyed, Spanned};
 use switchback_model::diagnostic::{Diagnostic, Span};
 use switchback_model::record;
+use switchback_model::secret::Sealed;
 use switchback_model::text::{Part, Template};
 use switchback_model::tree::{Node, Value as Tree};
 
@@ -48,7 +49,14 @@ impl Kind for EditKind {
             return None;
         }
         check_keys(&keys, format, cx)?;
-        let set = body.set.iter().map(|(key, value)| {
+        let (mut open, mut sealed) = (Vec::new(), Vec::new());
+        for (key, value) in body.set.iter() {
+            match secret(value, cx) {
+                Some(secret) => sealed.push((key.text.clone(), secret?)),
+                None => open.push((key, value)),
+            }
+        }
+        let set = open.into_iter().map(|(key, value)| {
             let wanted = wanted(value, cx)?;
             let fits = format != ConfigFormat::Env
                 || matches!(&wanted, Wanted::Text(_) | Wanted::Plain(_)) && !value.is_null();
@@ -72,7 +80,7 @@ impl Kind for EditKind {
             set: set.into_iter().collect::<Option<_>>()?,
             delete: body.delete.iter().map(|key| key.value.clone()).collect(),
         };
-        Some(vec![Box::new(Edit { target, edits })])
+        Some(vec![Box::new(Edit { target, edits, sealed })])
     }
 }
 
@@ -115,6 +123,14 @@ fn check_keys(keys: &[Named<'_>], format: ConfigFormat, cx: &mut Compile<'_>) ->
         }
     }
     sound.then_some(())
+}
+
+/// A value with a secret in it; `None` for any other.
+fn secret(node: &Node, cx: &mut Compile<'_>) -> Option<Option<Sealed>> {
+    let Tree::Scalar { .. } = &node.value else { return None };
+    // What is wrong with it as a template is said where it is read for good.
+    let template = Template::decode(node, &mut Decoder::default())?;
+    cx.names_secret(&template).then(|| cx.sealed(&template))
 }
 
 /// A value as written: typed where it stands without quotes, a text where a reference is in it.
