@@ -128,7 +128,7 @@ impl Site {
 
     /// The same on another installation.
     pub fn waiting_in(place: &str, running: bool, options: Options<'_>) -> (Site, Child) {
-        let wait = r#"      - ensure: {id: wait, run: [sh, -c, "touch FLAG.waits; while [ ! -e FLAG ]; do sleep 0.05; done; cat FLAG; exit $(cat FLAG)"], else: "somebody does not like it"}"#;
+        let wait = r#"      - ensure: {id: wait, run: [sh, -c, "touch FLAG.waits; while [ -e FLAG.waits ] && [ ! -e FLAG ]; do sleep 0.05; done; cat FLAG; exit $(cat FLAG)"], else: "somebody does not like it"}"#;
         let waits = format!("{wait}\n{place}");
         let playbook = [options.playbook, &[(place, waits.as_str())]].concat();
         let mut site = Site::with(&Options { playbook: &playbook, ..options });
