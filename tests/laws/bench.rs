@@ -237,8 +237,9 @@ impl Bench {
         let runs = || {
             std::fs::read_dir("/proc").unwrap().flatten().any(|process| {
                 let argv = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+                let named = String::from_utf8_lossy(&argv).contains(&place);
                 process.file_name() != *std::process::id().to_string()
-                    && String::from_utf8_lossy(&argv).contains(&place)
+                    && (named || argv.is_empty() && is_beginning(&process.path()))
             })
         };
         while self.commands && runs() {
@@ -312,6 +313,14 @@ impl Drop for Bench {
             }
         }
     }
+}
+
+/// Whether this is a child of ours in the moment of its exec, when it has no arguments yet.
+fn is_beginning(process: &Path) -> bool {
+    let status = std::fs::read_to_string(process.join("status")).unwrap_or_default();
+    let says = |key: &str| status.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+    let ours = says("PPid:") == Some(std::process::id().to_string().as_str());
+    ours && says("State:").is_some_and(|state| !state.starts_with('Z'))
 }
 
 /// A folder in memory where there is one: a step syncs each of its effects, and on a disk that is most of the time.

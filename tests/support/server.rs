@@ -1,31 +1,32 @@
-//! One PostgreSQL server for the tests of a binary: made by the first that asks, gone with the last that holds it.
+//! One PostgreSQL server for the tests of a binary: made by the first that asks, gone with the process.
 
 #![allow(dead_code)]
 
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, OnceLock};
 use switchback_labs::cluster::{Cluster, Durability};
 
 /// A server in a folder of its own.
 pub struct Server {
     /// The server.
     pub cluster: Cluster,
-    _folder: tempfile::TempDir,
 }
 
 impl Server {
-    /// The server that the tests of this binary share.
+    /// The server that the tests of this binary share. It stays when nobody holds it: making another takes longer than most
+    /// tests do.
     pub fn shared() -> Arc<Server> {
-        static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(server) = shared.upgrade() {
-            return server;
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let cluster = Cluster::start(&folder.path().join("cluster"), Durability::None).unwrap();
-        let server = Arc::new(Server { cluster, _folder: folder });
-        *shared = Arc::downgrade(&server);
-        server
+        static SHARED: OnceLock<Arc<Server>> = OnceLock::new();
+        SHARED.get_or_init(|| Arc::new(Server::start(Durability::None))).clone()
+    }
+
+    /// A server of the caller's own.
+    pub fn start(durability: Durability) -> Server {
+        let folder = tempfile::tempdir().unwrap().keep();
+        remove_at_exit(&folder);
+        Server { cluster: Cluster::start(&folder.join("cluster"), durability).unwrap() }
     }
 
     /// Makes a database that no other test knows, fills it, and returns its name.
@@ -48,4 +49,15 @@ impl Server {
         let row = { row }.query_one(&format!("SELECT ({sql})::text"), &[]).unwrap();
         row.get::<_, Option<String>>(0).unwrap_or_else(|| "NULL".to_owned())
     }
+}
+
+/// Removes a folder once this process has ended, however it ended: what is static is not dropped. Its server dies with the
+/// process by itself, but may still be writing.
+fn remove_at_exit(folder: &Path) {
+    let script = "read -r _; until rm -rf \"$0\" 2>/dev/null; do sleep 0.1; done";
+    let mut remover = Command::new("/bin/sh");
+    remover.args(["-c", script]).arg(folder).stdin(Stdio::piped());
+    remover.stdout(Stdio::null()).stderr(Stdio::null());
+    // The pipe closes with us, and the shell reads its end.
+    std::mem::forget(remover.spawn().unwrap());
 }
