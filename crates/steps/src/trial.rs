@@ -29,6 +29,14 @@ impl Trial {
     fn proof(&self, work: &Work<'_>) -> PathBuf {
         work.dir.keep().join(format!("{}.trial.json", self.target))
     }
+
+    /// Drops the scratch databases in which a life that was cut tried its dump.
+    fn drop_scratch(&self, site: &Site, work: &Work<'_>) -> Result<(), StepError> {
+        match site.is_postgres(&self.target) {
+            true => postgres_backup::drop_scratch(site, &self.target, work),
+            false => Ok(()),
+        }
+    }
 }
 
 impl Step for Trial {
@@ -73,6 +81,7 @@ impl Step for Trial {
     fn apply(&self, site: &Site, (): &(), work: &Work<'_>) -> Result<Value, StepError> {
         let copy = self.copy(work);
         remove(&copy)?;
+        self.drop_scratch(site, work)?;
         let seen = if site.is_postgres(&self.target) {
             postgres_backup::trial(site, &self.target, &copy, work)?
         } else {
@@ -88,7 +97,8 @@ impl Step for Trial {
         Ok(seen)
     }
 
-    fn undo(&self, _site: &Site, (): &(), work: &Work<'_>) -> Result<(), StepError> {
+    fn undo(&self, site: &Site, (): &(), work: &Work<'_>) -> Result<(), StepError> {
+        self.drop_scratch(site, work)?;
         remove(&partial_of(&self.copy(work)))?;
         remove(&switchback_site::postgres::backup::partial_of(&self.copy(work)))?;
         remove(&self.copy(work))?;

@@ -157,8 +157,22 @@ pub(crate) fn trial(site: &Site, target: &str, copy: &Path, work: &Work<'_>) -> 
     let schemas = site.schemas(target, work.tell)?;
     let database = site.postgres(target)?;
     let report = pg::backup(&database, &schemas, copy, work.run, work.tell)?;
-    let proven = pg::prove(&database, copy, &report, work.run, work.tell)?;
+    let proven = pg::prove(&database, copy, &report, &scratch_of(work), work.tell)?;
     Ok(json!({ "bytes": report.bytes, "rows": rows(&report), "proven": words_of(&proven) }))
+}
+
+/// Drops the scratch databases of this run's trials that a life of it left on the server.
+pub(crate) fn drop_scratch(site: &Site, target: &str, work: &Work<'_>) -> Result<(), StepError> {
+    let (server, run) = (site.postgres(target)?, scratch_of(work));
+    for name in pg::leftovers(&server, &run)? {
+        pg::drop_scratch(&server, &name, &run, work.tell)?;
+    }
+    Ok(())
+}
+
+/// Whom a scratch database is marked with: rehearsals elsewhere bear the same name, and theirs may be in use.
+fn scratch_of(work: &Work<'_>) -> String {
+    format!("{} in {}", work.run, work.dir.root().display())
 }
 
 fn measured(manifest: &Manifest) -> Value {
