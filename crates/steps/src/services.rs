@@ -110,14 +110,20 @@ impl<'a> Known<'a> {
     /// The databases that it keeps its data in.
     pub fn databases(&self) -> impl Iterator<Item = &'a String> {
         let is_database =
-            |store: &&String| matches!(self.site.targets().get(*store), Some(TargetDef::Sqlite { .. }));
+            |store: &&String| self.site.targets().get(store.as_str()).is_some_and(TargetDef::is_database);
         self.stores.iter().filter(is_database)
+    }
+
+    /// Those of them that are files of this machine. Who is in a server's database the server would say, but not which of
+    /// its sessions are this service's.
+    fn files(&self) -> impl Iterator<Item = &'a String> {
+        self.databases().filter(|store| !self.site.is_postgres(store))
     }
 
     /// Whoever has a database of its stores open, a line each. A file says nothing: it is read and closed again.
     pub fn in_the_stores(&self) -> Result<Vec<String>, StepError> {
         let mut lines = Vec::new();
-        for store in self.databases() {
+        for store in self.files() {
             let path = self.site.database(store)?.real_path()?;
             for holder in holders(&path).others().seen {
                 lines.push(format!("process {} has {store} open: {}", holder.pid, holder.command));
@@ -133,10 +139,10 @@ impl<'a> Known<'a> {
             return Ok(None);
         }
         let mut hidden = 0;
-        for store in self.databases() {
+        for store in self.files() {
             hidden = hidden.max(holders(&self.site.database(store)?.real_path()?).hidden);
         }
-        Ok(match (self.databases().next().is_none(), hidden) {
+        Ok(match (self.files().next().is_none(), hidden) {
             (true, _) => Some("it has neither a probe nor a database to look at".to_owned()),
             (false, 0) => None,
             (false, hidden) => {
