@@ -103,10 +103,13 @@ impl Step for Stop {
     fn prepare(&self, site: &Site, work: &Work<'_>) -> Result<StopBefore, StepError> {
         let known = Known::of(site, &self.service)?;
         let was = match known.state()? {
-            State::Running(which) => Some(which.unwrap_or(Which::Old)),
+            State::Running(Some(which)) => Some(which),
             State::Stopped => None,
-            State::Unknown(_) if known.answers(Which::New, work.tell)? == Some(true) => Some(Which::New),
-            State::Unknown(_) => Some(Which::Old),
+            // Whoever cannot say which release runs is asked by the probes.
+            State::Running(None) | State::Unknown(_) => {
+                let new = known.answers(Which::New, work.tell)? == Some(true);
+                Some(if new { Which::New } else { Which::Old })
+            }
         };
         Ok(StopBefore { was })
     }
