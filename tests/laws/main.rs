@@ -89,13 +89,22 @@ fixtures! {
     reconcile: kinds::postgres::reconcile(),
     sql_postgres: kinds::postgres::sql(),
     backup_postgres: kinds::postgres::backup(),
+    backup_postgres_dump: kinds::on_postgres::backup(),
+    trial_postgres: kinds::on_postgres::trial(),
+    sweep_postgres: kinds::on_postgres::sweep(),
+    fingerprint_postgres: kinds::on_postgres::fingerprint(),
+    run_postgres: kinds::on_postgres::run(),
+    stop_postgres: kinds::on_postgres::stop(),
+    require_postgres: kinds::on_postgres::require(),
+    ensure_postgres: kinds::on_postgres::ensure(),
+    expect_postgres: kinds::on_postgres::expect(),
 }
 
 #[test]
 fn every_kind_has_a_fixture() {
     let covered: BTreeSet<_> = fixtures().iter().map(|fixture| fixture.kind).collect();
     let own = own_steps();
-    let own = [own.backup, own.trial, own.sweep].map(|make| make("db").kind());
+    let own = [own.backup, own.trial, own.fingerprint, own.sweep].map(|make| make("db").kind());
     let kinds = registry();
     let known: BTreeSet<_> = kinds.kinds().map(|kind| kind.name).chain(own).collect();
     assert_eq!(

@@ -7,6 +7,7 @@ mod endpoint;
 pub mod file;
 pub mod maintenance;
 pub mod manual;
+pub mod on_postgres;
 pub mod postgres;
 pub mod run;
 pub mod service;

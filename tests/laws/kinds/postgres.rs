@@ -78,7 +78,7 @@ fn tables() -> Box<dyn AnyStep> {
     script_of("tables", NEW)
 }
 
-fn script_of(name: &str, script: &str) -> Box<dyn AnyStep> {
+pub(super) fn script_of(name: &str, script: &str) -> Box<dyn AnyStep> {
     Box::new(Sql {
         target: "new".into(),
         name: name.into(),
@@ -147,31 +147,31 @@ fn after_backup(steps: Vec<Box<dyn AnyStep>>, done: usize) -> Bench {
     over_database(all, done + 1)
 }
 
-fn over_database(steps: Vec<Box<dyn AnyStep>>, done: usize) -> Bench {
+pub(super) fn over_database(steps: Vec<Box<dyn AnyStep>>, done: usize) -> Bench {
     Bench::new(|_| {
         let server = Server::shared();
         let url = server.cluster.url(&server.database(OLD));
-        let target = |schemas: &[&str], read_only, made_by_us| TargetDef::Postgres {
-            url: url.clone(),
-            schemas: schemas.iter().map(|&schema| schema.to_owned()).collect(),
-            schemas_sql: None,
-            read_only,
-            made_by_us,
-            without_backup: false,
-        };
         let targets = BTreeMap::from([
-            ("old".to_owned(), target(&["north", "O'Brien \"lab\"; DROP"], true, false)),
-            ("new".to_owned(), target(&["app"], false, true)),
+            ("old".to_owned(), target(&url, &["north", "O'Brien \"lab\"; DROP"], true, false)),
+            ("new".to_owned(), target(&url, &["app"], false, true)),
         ]);
         Plan { targets, steps, done, company: Some(Box::new(server)), ..Plan::default() }
     })
 }
 
-/// Somebody writes into the new schema, or makes it where there is none.
+pub(super) fn target(url: &str, schemas: &[&str], read_only: bool, made_by_us: bool) -> TargetDef {
+    TargetDef::Postgres {
+        url: url.to_owned(),
+        schemas: schemas.iter().map(|&schema| schema.to_owned()).collect(),
+        schemas_sql: None,
+        read_only,
+        made_by_us,
+        without_backup: false,
+    }
+}
+
+/// Somebody writes into the new schema.
 fn a_row(bench: &Bench) {
-    let Some(TargetDef::Postgres { url, .. }) = bench.site.targets().get("new") else { return };
-    let config: postgres::Config = url.parse().unwrap();
-    let mut client = config.connect(postgres::NoTls).unwrap();
     let row = "INSERT INTO app.member (tenant, old_id, name) VALUES ('foreign', 1, 'foreign')";
-    client.batch_execute(row).unwrap();
+    super::on_postgres::execute(bench, "new", row);
 }
