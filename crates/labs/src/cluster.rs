@@ -75,15 +75,27 @@ impl Cluster {
         self.wait_until_ready()
     }
 
-    /// Kills the server at once, as a power cut would.
+    /// Kills the server with all its processes at once, as a power cut would. What it said is committed is on the disk, as far
+    /// as its [`Durability`] goes.
     pub fn kill(&mut self) -> io::Result<()> {
-        if let Some(mut server) = self.server.take() {
-            // Its children notice by themselves that it is gone.
-            server.kill()?;
-            server.wait()?;
+        let Some(mut server) = self.server.take() else { return Ok(()) };
+        // Stopped first, so that it neither forks nor tells its children to end in order. They would notice by themselves that
+        // it is gone, but only when they next wait for something: until then they go on, and may commit.
+        signal(server.id(), rustix::process::Signal::STOP);
+        let children = children_of(server.id())?;
+        for child in &children {
+            signal(*child, rustix::process::Signal::KILL);
         }
+        server.kill()?;
+        server.wait()?;
         // A new server refuses to start while one of them still lives on the shared memory.
-        let _ = fs::remove_file(self.folder.join("data/postmaster.pid"));
+        let clock = Instant::now();
+        while children.iter().any(|child| lives(*child)) {
+            if clock.elapsed() > PATIENCE {
+                return Err(io::Error::other("a process of the server does not end"));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
         Ok(())
     }
 
@@ -140,6 +152,32 @@ impl Drop for Cluster {
         }
         let _ = server.wait();
     }
+}
+
+fn signal(process: u32, signal: rustix::process::Signal) {
+    let process = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw);
+    if let Some(process) = process {
+        let _ = rustix::process::kill_process(process, signal);
+    }
+}
+
+/// The fields of a process from its state on: the name before them may hold anything (proc_pid_stat(5)).
+fn state_of(process: u32) -> Option<Vec<String>> {
+    let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    Some(text.rsplit_once(')')?.1.split_whitespace().map(str::to_owned).collect())
+}
+
+fn lives(process: u32) -> bool {
+    state_of(process).is_some_and(|fields| !matches!(fields.first().map(String::as_str), Some("Z" | "X")))
+}
+
+fn children_of(parent: u32) -> io::Result<Vec<u32>> {
+    let parent = parent.to_string();
+    let numbers =
+        fs::read_dir("/proc")?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    Ok(numbers
+        .filter(|process| state_of(*process).is_some_and(|fields| fields.get(1) == Some(&parent)))
+        .collect())
 }
 
 /// Spawns from a thread that never ends: a parent-death signal is sent when the *thread* that forked ends (prctl(2)).
