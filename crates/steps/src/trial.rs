@@ -88,6 +88,8 @@ impl Step for Trial {
             let report = backup(&site.database(&self.target)?, &copy, work.tell)?;
             json!({ "bytes": report.bytes, "rows": report.rows.values().sum::<u64>() })
         };
+        // One that could not be dropped after its proof, because the server went away.
+        self.drop_scratch(site, work)?;
         let (proof, text) = (self.proof(work), seen.to_string());
         write_durably(&proof, text.as_bytes())
             .map_err(|e| StepError::failed(format!("write {}: {e}", proof.display())))?;
