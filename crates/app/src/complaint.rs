@@ -160,8 +160,15 @@ impl From<RunError> for Complaint {
                 Complaint::new(exit::STUCK, "R032", format!("cannot {}", chain(&error)))
                     .help("somebody changed the journal; its backups lie beside it, in `backup/`")
             }
-            RunError::Unfinished(_) => Complaint::new(exit::INTERRUPTED, "R034", format!("cannot {}", chain(&error)))
-                .help("mend what stands in the way, then `switchback resume` or `switchback rollback`"),
+            RunError::Unfinished(trouble) => {
+                let code = if trouble.code == "R004" { "R004" } else { "R034" };
+                let mut complaint = Complaint::new(exit::INTERRUPTED, code, format!("cannot {}", chain(&error)));
+                if let Some(item) = complaint.items.last_mut() {
+                    item.details.clone_from(&trouble.details);
+                }
+                let usual = "mend what stands in the way, then `switchback resume` or `switchback rollback`";
+                complaint.help(trouble.help.clone().unwrap_or_else(|| usual.to_owned()))
+            }
             RunError::Journal(_) => Complaint::new(exit::INTERRUPTED, "R033", format!("cannot {}", chain(&error)))
                 .help("mend what stands in the way of the journal, then `switchback resume` or `switchback rollback`"),
         }

@@ -17,6 +17,7 @@ pub mod registry;
 pub mod rehearsal;
 pub mod run_dir;
 pub mod runner;
+mod servers;
 pub mod session;
 pub mod state_dir;
 pub mod step;

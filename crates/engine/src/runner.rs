@@ -4,6 +4,7 @@ use crate::bus::Bus;
 use crate::error::{StepError, trouble};
 use crate::journal::{Journal, JournalError};
 use crate::run_dir::RunDir;
+use crate::servers::Servers;
 use crate::step::{AnyStep, Condition, Work};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use switchback_model::phase::Phase;
 use switchback_model::record::{Entry, Outcome, Record, Trouble, Turn};
 use switchback_model::run::{Illegal, RunState, StepState};
 use switchback_site::marker::Marker;
+use switchback_site::postgres::Lock;
 use switchback_site::{Failure, Halt, Site, Tell};
 
 /// Why the loop ended without an outcome.
@@ -53,6 +55,7 @@ pub struct Runner<'a> {
     tell: Tell,
     mark: Marker,
     back_on_interrupt: bool,
+    servers: Servers<'a>,
 }
 
 /// What the loop needs, with names.
@@ -79,6 +82,8 @@ pub struct RunnerParts<'a> {
     pub mark: Marker,
     /// Whether a signal before the commit point turns the run round instead of stopping it.
     pub back_on_interrupt: bool,
+    /// The locks on PostgreSQL databases, which end with their session.
+    pub locks: &'a mut Vec<Lock>,
 }
 
 impl<'a> Runner<'a> {
@@ -96,6 +101,7 @@ impl<'a> Runner<'a> {
             tell,
             mark,
             back_on_interrupt,
+            locks,
         } = parts;
         let state = RunState::fold(steps.len(), entries.iter().map(|entry| &entry.record))?;
         let mut runner = Runner {
@@ -111,6 +117,7 @@ impl<'a> Runner<'a> {
             tell,
             mark,
             back_on_interrupt,
+            servers: Servers::of(site, locks),
         };
         for entry in &entries {
             runner.note_time(entry);
@@ -158,10 +165,15 @@ impl<'a> Runner<'a> {
             if let Move::Stop(outcome) = next {
                 return Ok(outcome);
             }
-            if self.heed_interruption()? {
+            if self.heed_interruption()? || self.heed_servers(false)? {
                 continue;
             }
-            match self.perform(next) {
+            let done = self.perform(next);
+            // What failed because a server went away has not failed: where it stands is looked at when the server is back.
+            if has_failed(&done) && self.heed_servers(true)? {
+                continue;
+            }
+            match done {
                 Ok(record) => self.note(record)?,
                 Err(StepError::Cut) => return Err(RunError::Cut),
                 Err(StepError::Interrupted) => drop(self.heed_interruption()?),
@@ -173,10 +185,26 @@ impl<'a> Runner<'a> {
         }
     }
 
+    /// Waits for a database server that is away, and takes the run's locks there again. Says whether one was: then nobody
+    /// knows what of a move is in, and it is decided anew. After a failure all servers are asked, else only those that are
+    /// written to.
+    fn heed_servers(&mut self, after_failure: bool) -> Result<bool, RunError> {
+        let Some(why) = self.servers.lost(after_failure) else { return Ok(false) };
+        match self.servers.come_back(&self.state.run, &why, &self.tell) {
+            Ok(()) => Ok(true),
+            Err(StepError::Cut) => Err(RunError::Cut),
+            Err(StepError::Interrupted) => self.heed_interruption(),
+            Err(StepError::Failed(trouble) | StepError::Conflict(trouble)) => {
+                Err(RunError::Unfinished(trouble))
+            }
+        }
+    }
+
     /// Marks the site, so that nobody else begins there. The run is in the journal by now: a mark always leads to it.
     fn mark_site(&mut self) -> Result<(), RunError> {
         match self.site.put_marks(&self.mark, &self.tell) {
             Ok(()) => Ok(()),
+            Err(error) if error.halt().is_none() && self.heed_servers(true)? => self.mark_site(),
             Err(error) if error.halt() == Some(Halt::Cut) => Err(RunError::Cut),
             // A run that has begun is worth more than its mark: its locks keep others out while it lives.
             Err(_) if self.state.steps.iter().any(|step| *step != StepState::Waiting) => Ok(()),
@@ -383,6 +411,15 @@ impl<'a> Runner<'a> {
         self.site.remove_marks(&self.state.run, &self.tell)?;
         Ok(Record::RunEnded { outcome })
     }
+}
+
+/// Whether a move did not come to what it was for, also where that has a record.
+fn has_failed(done: &Result<Record, StepError>) -> bool {
+    matches!(
+        done,
+        Ok(Record::StepFailed { .. } | Record::UndoFailed { .. } | Record::RunHeld { .. })
+            | Err(StepError::Failed(_) | StepError::Conflict(_))
+    )
 }
 
 /// What a failed append means for the loop.

@@ -61,6 +61,13 @@ pub enum SessionError {
     Step(String),
 }
 
+impl SessionError {
+    /// Returns whether a database server did not answer.
+    pub fn is_away(&self) -> bool {
+        matches!(self, SessionError::Site(error) if error.is_away())
+    }
+}
+
 /// Who drives: for the journal and for marks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Driver {
@@ -92,7 +99,8 @@ pub struct Session {
     steps: Vec<Box<dyn AnyStep>>,
     journal: Option<(Journal, Vec<Entry>)>,
     driver: Driver,
-    _locks: (RunLock, Vec<FolderLock>, Vec<postgres::Lock>),
+    databases: Vec<postgres::Lock>,
+    _locks: (RunLock, Vec<FolderLock>),
 }
 
 impl Session {
@@ -121,7 +129,8 @@ impl Session {
             steps,
             journal: Some((journal, Vec::new())),
             driver: driver.clone(),
-            _locks: (lock, folders, databases),
+            databases,
+            _locks: (lock, folders),
         })
     }
 
@@ -156,7 +165,8 @@ impl Session {
             steps,
             journal: Some(journal),
             driver: driver.clone(),
-            _locks: (lock, folders, databases),
+            databases,
+            _locks: (lock, folders),
         })
     }
 
@@ -183,7 +193,7 @@ impl Session {
             Some(journal) => journal,
             None => Journal::open(&self.dir.journal())?,
         };
-        let fresh = entries.is_empty();
+        let (fresh, mark) = (entries.is_empty(), self.mark());
         let mut runner = Runner::new(RunnerParts {
             phases: self.plan.phases(),
             ids: self.plan.steps.iter().map(|step| step.id.clone()).collect(),
@@ -194,8 +204,9 @@ impl Session {
             entries,
             bus,
             tell,
-            mark: self.mark(),
+            mark,
             back_on_interrupt,
+            locks: &mut self.databases,
         })?;
         if fresh {
             runner.note(Record::RunStarted {

@@ -148,6 +148,19 @@ impl Failure for SiteError {
     }
 }
 
+impl SiteError {
+    /// Returns whether a database server did not answer, be it that it is down or that it is just coming up.
+    pub fn is_away(&self) -> bool {
+        match self {
+            SiteError::PgOpen(error) | SiteError::PgLock(pg::LockError::Open(error)) => error.is_away(),
+            SiteError::PgLock(pg::LockError::Server { source, .. }) | SiteError::Server(source) => {
+                pg::is_away(source)
+            }
+            _ => false,
+        }
+    }
+}
+
 /// Folders that a site needs beside its targets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SiteDirs {

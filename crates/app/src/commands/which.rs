@@ -2,7 +2,7 @@
 
 use crate::complaint::{Complaint, exit};
 use crate::context::driver;
-use switchback_engine::session::Session;
+use switchback_engine::session::{Session, SessionError};
 use switchback_engine::state_dir::StateDir;
 use switchback_engine::{Journal, RunDir};
 use switchback_model::record::{Entry, Record};
@@ -26,10 +26,22 @@ pub fn find_run(state: &StateDir, name: Option<&str>) -> Result<Option<(RunDir, 
 
 /// Opens that run for this process.
 pub fn open_run(state: &StateDir, name: Option<&str>) -> Result<Option<(Session, RunState)>, Complaint> {
-    let Some((dir, _)) = find_run(state, name)? else { return Ok(None) };
-    let session = Session::open(dir, state, &switchback_steps::registry(), &driver(), false)?;
+    let Some((dir, entries)) = find_run(state, name)? else { return Ok(None) };
+    let session = Session::open(dir, state, &switchback_steps::registry(), &driver(), false)
+        .map_err(|error| if error.is_away() { away(error, &entries) } else { error.into() })?;
     let folded = session.state()?;
     Ok(Some((session, folded)))
+}
+
+/// A database server does not answer. That is no answer about the site: what is open stays open.
+fn away(error: SessionError, entries: &[Entry]) -> Complaint {
+    let is_over = entries.last().is_some_and(|entry| matches!(entry.record, Record::RunEnded { .. }));
+    let mut complaint = Complaint::from(error).help("see to it that the database server runs, and repeat");
+    if !is_over {
+        complaint.exit = exit::INTERRUPTED;
+        complaint.state = Some("nothing was changed by this command; the run is open".to_owned());
+    }
+    complaint
 }
 
 fn unknown_run(name: &str, state: &StateDir) -> Complaint {

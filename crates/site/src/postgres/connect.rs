@@ -9,7 +9,7 @@ use postgres::{Client, Config};
 
 use super::address::{Address, AddressError, Protection, Surroundings};
 use super::pooler;
-use super::said::{code, said};
+use super::said::{code, is_away, said};
 use super::trust::{TrustError, connector, for_cancel};
 use crate::tell::{Failure, Halt, Tell};
 
@@ -65,6 +65,16 @@ pub enum OpenError {
         /// Where.
         place: String,
     },
+}
+
+impl OpenError {
+    /// Returns whether the server did not answer, or said that it is not ready: one that refuses us is there.
+    pub fn is_away(&self) -> bool {
+        match self {
+            OpenError::Connect { source, .. } | OpenError::SetUp { source, .. } => is_away(source),
+            _ => false,
+        }
+    }
 }
 
 impl Failure for OpenError {

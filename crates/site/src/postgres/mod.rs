@@ -49,7 +49,7 @@ pub use readiness::{Readiness, readiness};
 pub use restore::{RestoreError, Restored, restore};
 pub use restore_sql::{ExtensionState, SchemaState};
 pub use rights::{Rights, SchemaRights};
-pub use said::{code, said};
+pub use said::{code, is_away, said};
 pub use scratch::{ScratchError, drop_scratch, leftovers};
 pub use script::{ScriptError, has_transaction_control, run_script};
 pub use tools::{ToolError, Tools};

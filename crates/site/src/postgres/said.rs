@@ -25,3 +25,15 @@ pub fn said(error: &postgres::Error) -> String {
 pub fn code(error: &postgres::Error) -> &str {
     error.code().map_or("", postgres::error::SqlState::code)
 }
+
+/// Returns whether an error means that the server, or the way to it, is gone or not ready: what was asked may be done or not.
+pub fn is_away(error: &postgres::Error) -> bool {
+    match error.as_db_error() {
+        // It shuts down, has crashed, or is starting up; and the troubles of a connection.
+        Some(answer) => {
+            ["57P01", "57P02", "57P03"].contains(&answer.code().code())
+                || answer.code().code().starts_with("08")
+        }
+        None => error.is_closed() || error.source().is_some_and(<dyn Error>::is::<std::io::Error>),
+    }
+}

@@ -170,6 +170,16 @@ impl Site {
         self.written().map(|name| Ok(pg::take(&self.postgres(name)?, run, tell)?)).collect()
     }
 
+    /// Why a server of a PostgreSQL database does not answer; `None` if all of them do, be it with a refusal.
+    pub fn unreachable(&self) -> Option<SiteError> {
+        let errors = self
+            .targets
+            .keys()
+            .filter(|name| self.is_postgres(name))
+            .filter_map(|name| self.reader(name).err());
+        errors.into_iter().find(SiteError::is_away)
+    }
+
     /// The marks inside of PostgreSQL databases.
     pub(super) fn marks_inside(&self) -> Result<Vec<Marker>, SiteError> {
         let names = self.targets.keys().filter(|name| self.is_postgres(name));
