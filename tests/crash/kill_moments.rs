@@ -62,7 +62,7 @@ fn kill_and_finish(lab: &Installation, ends: &Ends, span: Duration, chance: &mut
 }
 
 /// Starts a command and kills it after this time, unless it was faster. Returns what was done, for whoever has to know.
-fn kill_at(command: &mut Command, verb: &str, moment: Duration) -> String {
+pub fn kill_at(command: &mut Command, verb: &str, moment: Duration) -> String {
     let mut child = start(command);
     std::thread::sleep(moment);
     child.kill().unwrap();
@@ -71,7 +71,7 @@ fn kill_at(command: &mut Command, verb: &str, moment: Duration) -> String {
 }
 
 /// Does the cases, so many at a time.
-fn each(cases: u64, at_a_time: usize, case: impl Fn(u64) + Sync) {
+pub fn each(cases: u64, at_a_time: usize, case: impl Fn(u64) + Sync) {
     let next = AtomicU64::new(0);
     std::thread::scope(|scope| {
         for _ in 0..at_a_time {

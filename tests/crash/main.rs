@@ -16,11 +16,14 @@ mod kill_points;
 #[path = "../support/lab.rs"]
 mod lab;
 mod lies;
+mod postgres;
 mod private;
 #[path = "../support/program.rs"]
 mod program;
 mod recuts;
 mod script;
+#[path = "../support/server.rs"]
+mod server;
 mod signals;
 mod slow_stop;
 mod unswept;
