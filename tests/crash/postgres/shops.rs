@@ -137,6 +137,26 @@ impl Shops<'_> {
         self.verb(&["apply", "--yes"])
     }
 
+    /// Changes a file of the playbook.
+    pub fn change(&self, file: &str, from: &str, to: &str) {
+        let path = self.folder.path().join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from));
+        std::fs::write(path, text.replace(from, to)).unwrap();
+    }
+
+    /// Adds to a file of the playbook.
+    pub fn after(&self, file: &str, more: &str) {
+        let path = self.folder.path().join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, text + more).unwrap();
+    }
+
+    /// The one value of a query to the server.
+    pub fn value(&self, sql: &str) -> String {
+        self.template.server().value("postgres", sql)
+    }
+
     /// Reads everything that the upgrade could have changed.
     pub fn content(&self) -> Content {
         let read = |database: &str, schemas: &[&str]| {
