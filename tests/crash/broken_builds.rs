@@ -39,6 +39,11 @@ fn trust_in_an_exit_code_is_noticed() {
         "lies::a_command_that_is_killed_in_the_middle_is_not_believed",
         "left: With(Upgraded)",
     );
+    assert_fails(
+        "broken-trust-the-exit-code",
+        "postgres::lies::a_command_that_only_says_it_changed_the_server_is_not_believed",
+        "left: With(Upgraded)",
+    );
 }
 
 /// Builds with `feature`, runs the test called `name`, and fails unless that one fails for this reason.

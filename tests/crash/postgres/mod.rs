@@ -3,5 +3,6 @@
 mod faults;
 mod kill_moments;
 mod kill_points;
+mod lies;
 mod server_kills;
 mod shops;
