@@ -43,8 +43,8 @@ impl<'a> Servers<'a> {
         }
     }
 
-    /// Waits until every server answers and the locks of the run are ours again. After an error the run holds none; it is open,
-    /// and where its steps stand is in the databases.
+    /// Waits until every server answers and the locks of the run are ours again: somebody may hold one for a moment, only to look.
+    /// After an error the run holds none; it is open, and where its steps stand is in the databases.
     pub fn come_back(&mut self, run: &str, why: &str, tell: &Tell) -> Result<(), StepError> {
         let clock = Instant::now();
         let mut last = why.to_owned();
@@ -59,12 +59,6 @@ impl<'a> Servers<'a> {
                     return Ok(());
                 }
                 Err(error) if error.halt().is_some() => return Err(error.into()),
-                Err(SiteError::PgLock(LockError::Held { place, holder })) => {
-                    return Err(StepError::conflict(format!("{why}, and meanwhile {holder} took {place}"))
-                        .help(
-                            "wait until that has ended, then `switchback resume` or `switchback rollback`",
-                        ));
-                }
                 Err(error) => last = chain(&error),
             }
             tell.go_on().map_err(StepError::from)?;
