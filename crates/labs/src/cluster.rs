@@ -75,6 +75,17 @@ impl Cluster {
         self.wait_until_ready()
     }
 
+    /// Stops the server as a restart by its package does: sessions are ended, data is written.
+    pub fn stop(&mut self) {
+        let Some(mut server) = self.server.take() else { return };
+        let pid = i32::try_from(server.id()).ok().and_then(rustix::process::Pid::from_raw);
+        let asked = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::INT));
+        if !matches!(asked, Some(Ok(()))) {
+            let _ = server.kill();
+        }
+        let _ = server.wait();
+    }
+
     /// Kills the server with all its processes at once, as a power cut would. What it said is committed is on the disk, as far
     /// as its [`Durability`] goes.
     pub fn kill(&mut self) -> io::Result<()> {
@@ -143,14 +154,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let Some(mut server) = self.server.take() else { return };
-        let pid = i32::try_from(server.id()).ok().and_then(rustix::process::Pid::from_raw);
-        // A fast shutdown: sessions are ended, data is written.
-        let asked = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::INT));
-        if !matches!(asked, Some(Ok(()))) {
-            let _ = server.kill();
-        }
-        let _ = server.wait();
+        self.stop();
     }
 }
 

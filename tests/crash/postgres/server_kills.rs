@@ -1,4 +1,4 @@
-//! The server is killed with all its processes at random moments, and started again at once, after a while, or only when the
+//! The server is killed with all its processes, now and then stopped in order, at random moments, and started again at once, after a while, or only when the
 //! program has given up.
 
 use super::kill_moments::{COPYING, ROWS, say};
@@ -22,14 +22,16 @@ fn a_killed_server_is_waited_for_and_nothing_is_lost() {
         let mut chance = Chance::of(seed, case);
         let (moment, away) =
             (chance.moment(span), Duration::from_millis([0, 0, 500, 2000][chance.below(4) as usize]));
-        let mut how = format!("seed {seed}, case {case}: server killed after {moment:?}, for {away:?}");
+        let in_order = chance.below(4) == 0;
+        let done = if in_order { "stopped" } else { "killed" };
+        let mut how = format!("seed {seed}, case {case}: server {done} after {moment:?}, for {away:?}");
         let mut child = begin(&mut lab.apply());
         if moment < COPYING {
             lab.wait_for_a_copy(&mut child);
         }
         std::thread::sleep(moment);
         let at = lab.in_flight();
-        template.kill_server(away);
+        template.restart_server(in_order, away);
         // Now and then our own process dies in the middle of its wait, or of what comes after.
         let killed = chance.below(3) == 0;
         if killed {
@@ -83,7 +85,7 @@ fn a_server_that_stays_away_leaves_the_run_open() {
     while lab.in_flight().is_none_or(|kind| kind == "trial") {
         std::thread::sleep(span / 100);
     }
-    template.stop_server();
+    template.kill_server();
     let output = end(child, false);
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(30), "{text}");

@@ -42,15 +42,18 @@ impl Template {
         self.server.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Kills the server and all its processes, and leaves it away for this long.
-    pub fn kill_server(&self, away: Duration) {
-        self.stop_server();
+    /// Kills the server and all its processes, or stops it in order, and leaves it away for this long.
+    pub fn restart_server(&self, in_order: bool, away: Duration) {
+        match in_order {
+            true => self.server.write().unwrap_or_else(PoisonError::into_inner).cluster.stop(),
+            false => self.kill_server(),
+        }
         std::thread::sleep(away);
         self.start_server();
     }
 
     /// Kills the server and all its processes.
-    pub fn stop_server(&self) {
+    pub fn kill_server(&self) {
         self.server.write().unwrap_or_else(PoisonError::into_inner).cluster.kill().unwrap();
     }
 
