@@ -11,9 +11,9 @@ use std::time::Duration;
 use switchback_labs::cluster::Durability;
 
 /// Enough for a copy to take a good part of a run.
-pub const ROWS: u32 = 14_000;
+pub const ROWS: u32 = 9_000;
 /// How long that copy takes, at the most.
-pub const COPYING: Duration = Duration::from_millis(900);
+pub const COPYING: Duration = Duration::from_millis(600);
 
 #[test]
 fn killed_at_any_moment_a_postgres_run_is_resumed_or_rolled_back() {
@@ -21,7 +21,7 @@ fn killed_at_any_moment_a_postgres_run_is_resumed_or_rolled_back() {
     let template = Template::of(Server::start(Durability::None), ROWS);
     let (ends, span) = template.reference();
     let met = Mutex::new(BTreeMap::<String, u32>::new());
-    each(cases(6), 2, |case| {
+    each(cases(5), 2, |case| {
         let lab = template.copy();
         let (mut chance, how) = (Chance::of(seed, case), format!("seed {seed}, case {case}"));
         let (at, end) = kill_and_finish(&lab, &ends, span, &mut chance, &how);

@@ -17,7 +17,7 @@ fn a_killed_server_is_waited_for_and_nothing_is_lost() {
     let template = Template::of(Server::start(Durability::Full), ROWS);
     let (ends, span) = template.reference();
     let mut met = BTreeMap::<String, u32>::new();
-    for case in 0..cases(4) {
+    for case in 0..cases(3) {
         let lab = template.copy();
         let mut chance = Chance::of(seed, case);
         let (moment, away) =
