@@ -59,6 +59,13 @@ pub fn printable(text: &str) -> String {
     shown
 }
 
+/// Returns the text as one line, for a value that stands in a line with others: as [`printable`], line feeds too.
+pub fn one_line(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    text.chars().for_each(|char| push_printable(&mut shown, char));
+    shown
+}
+
 fn push_printable(shown: &mut String, char: char) {
     // The bidirectional controls can make a line read as something else than it is (CVE-2021-42574).
     let deceives = matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{2028}' | '\u{2029}');

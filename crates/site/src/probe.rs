@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use switchback_model::config::{ConfigFormat, looks_secret};
 use switchback_model::digest::{Digest, RowHasher};
 use switchback_model::probe::{Ask, Probe, Store, Verdict};
+use switchback_model::suggest::one_line;
 
 /// How many rows of an answer are kept for people; the count is always of all.
 pub(crate) const SHOWN: usize = 1000;
@@ -95,9 +96,10 @@ impl Answer {
     pub fn page(&self) -> (Vec<String>, u64) {
         match self {
             Answer::Rows(rows, all) => {
-                (rows.iter().map(|row| line(row)).collect(), all.count.saturating_sub(rows.len() as u64))
+                let lines = rows.iter().map(|row| one_line(&line(row))).collect();
+                (lines, all.count.saturating_sub(rows.len() as u64))
             }
-            Answer::Json(values) => (values.iter().map(show).collect(), 0),
+            Answer::Json(values) => (values.iter().map(|value| one_line(&show(value))).collect(), 0),
             Answer::Text(text) => (text.lines().map(str::to_owned).collect(), 0),
             Answer::Secret(_) => (vec![HIDDEN.to_owned()], 0),
         }
@@ -108,6 +110,9 @@ impl Answer {
         match self {
             Answer::Rows(_, all) => all.digest,
             Answer::Secret(text) => Digest::of(text.as_bytes()),
+            Answer::Json(values) => {
+                Digest::of(values.iter().map(show).collect::<Vec<_>>().join("\n").as_bytes())
+            }
             other => Digest::of(other.lines().join("\n").as_bytes()),
         }
     }
