@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use postgres::GenericClient;
 use serde::{Deserialize, Serialize};
+use switchback_model::digest::Digest;
 
 use super::catalog_lines;
 use super::names::{NameError, qualified};
@@ -39,6 +40,7 @@ pub struct Catalog {
     /// Those of the asked-for schemas that exist.
     pub schemas: Vec<String>,
     lines: Vec<String>,
+    parts: BTreeMap<String, (usize, Digest)>,
 }
 
 /// What a relation is.
@@ -179,7 +181,23 @@ impl Catalog {
         columns(client, &schemas, &mut tables)?;
         keys(client, &schemas, &mut tables)?;
         foreign_keys(client, &schemas, &mut tables)?;
-        Ok(Catalog { lines: catalog_lines::read(client, &schemas)?, tables, schemas: exist })
+        let mut parts: BTreeMap<String, (usize, blake3::Hasher)> = BTreeMap::new();
+        let mut lines = Vec::new();
+        for (line, schema) in catalog_lines::read(client, &schemas)? {
+            let (count, hasher) = parts.entry(schema).or_default();
+            *count += 1;
+            hasher.update(&(line.len() as u64).to_le_bytes()).update(line.as_bytes());
+            lines.push(line);
+        }
+        let digest =
+            |(count, hasher): (usize, blake3::Hasher)| (count, Digest(*hasher.finalize().as_bytes()));
+        let parts = parts.into_iter().map(|(schema, part)| (schema, digest(part))).collect();
+        Ok(Catalog { lines, parts, tables, schemas: exist })
+    }
+
+    /// How many objects a schema has, and the digest of their lines; `None` where it has none or is not there.
+    pub fn part(&self, schema: &str) -> Option<(usize, Digest)> {
+        self.parts.get(schema).copied()
     }
 
     /// Every object of the schemas with its full definition, a line each, sorted. Numbers that the server gave are left

@@ -8,16 +8,16 @@ use postgres::GenericClient;
 
 use super::catalog_sql;
 
-/// Reads the lines, sorted.
+/// Reads the lines, sorted, each with the schema that it is of.
 pub(super) fn read(
     client: &mut impl GenericClient,
     schemas: &[String],
-) -> Result<Vec<String>, postgres::Error> {
+) -> Result<Vec<(String, String)>, postgres::Error> {
     let mut lines = Vec::new();
     for sql in catalog_sql::kinds(client)? {
         for row in client.query(&sql, &[&schemas])? {
-            let line: String = row.get(0);
-            lines.push(settle(&line.replace('\n', "\\n")));
+            let line: String = row.get(1);
+            lines.push((settle(&line.replace('\n', "\\n")), row.get(0)));
         }
     }
     lines.sort();

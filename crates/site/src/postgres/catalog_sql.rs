@@ -1,4 +1,5 @@
-//! The questions that print every object of some schemas, one line each. `$1` is the list of schemas.
+//! The questions that print every object of some schemas, one line each, behind the name of its schema. `$1` is the list of
+//! schemas.
 
 use postgres::GenericClient;
 
@@ -43,7 +44,7 @@ fn own(of: &str, catalog: &str) -> String {
 
 fn schemas() -> String {
     format!(
-        "SELECT concat_ws(' ', 'schema', quote_ident(n.nspname), {}, {}, {}) FROM pg_catalog.pg_namespace n WHERE {IN_SCHEMAS}",
+        "SELECT n.nspname::text, concat_ws(' ', 'schema', quote_ident(n.nspname), {}, {}, {}) FROM pg_catalog.pg_namespace n WHERE {IN_SCHEMAS}",
         owner("n.nspowner"),
         acl("n.nspacl", 'n', "n.nspowner"),
         comment("n.oid", "pg_namespace"),
@@ -52,7 +53,7 @@ fn schemas() -> String {
 
 fn relations() -> String {
     format!(
-        "SELECT concat_ws(' ', CASE c.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' WHEN 'v' THEN 'view' \
+        "SELECT n.nspname::text, concat_ws(' ', CASE c.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' WHEN 'v' THEN 'view' \
            WHEN 'm' THEN 'materialized view' ELSE 'foreign table' END, format('%I.%I', n.nspname, c.relname), {}, {}, \
            CASE c.relpersistence WHEN 'u' THEN 'unlogged' WHEN 't' THEN 'temporary' END, \
            'options ' || (SELECT string_agg(o, ',' ORDER BY o) FROM unnest(c.reloptions) AS o), \
@@ -81,7 +82,7 @@ fn columns() -> String {
     // Places are counted anew: dropped columns leave gaps that a restore closes. What newer servers added is asked for
     // without naming it.
     format!(
-        "SELECT concat_ws(' ', 'column', format('%I.%I.%I', q.nspname, q.relname, q.attname), q.place, \
+        "SELECT q.nspname::text, concat_ws(' ', 'column', format('%I.%I.%I', q.nspname, q.relname, q.attname), q.place, \
            format_type(q.atttypid, q.atttypmod), CASE WHEN q.attnotnull THEN 'not null' END, \
            CASE q.attidentity WHEN 'a' THEN 'identity always' WHEN 'd' THEN 'identity by default' END, \
            CASE WHEN q.attgenerated <> '' THEN 'generated ' || q.attgenerated::text || ' as' ELSE 'default' END || ' ' || pg_get_expr(d.adbin, d.adrelid), \
@@ -106,7 +107,7 @@ fn columns() -> String {
 
 fn constraints() -> String {
     format!(
-        "SELECT concat_ws(' ', 'constraint', quote_ident(k.conname), 'on', coalesce( \
+        "SELECT n.nspname::text, concat_ws(' ', 'constraint', quote_ident(k.conname), 'on', coalesce( \
              (SELECT format('%I.%I', tn.nspname, c.relname) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace tn ON tn.oid = c.relnamespace \
               WHERE c.oid = k.conrelid), \
              (SELECT format('domain %I.%I', tn.nspname, t.typname) FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace tn ON tn.oid = t.typnamespace \
@@ -122,7 +123,7 @@ fn constraints() -> String {
 
 fn indexes() -> String {
     format!(
-        "SELECT concat_ws(' ', 'index', format('%I.%I', n.nspname, x.relname), pg_get_indexdef(x.oid), \
+        "SELECT n.nspname::text, concat_ws(' ', 'index', format('%I.%I', n.nspname, x.relname), pg_get_indexdef(x.oid), \
            'tablespace ' || quote_ident(t.spcname), CASE WHEN NOT i.indisvalid THEN 'invalid' END, \
            CASE WHEN i.indisclustered THEN 'clustered' END, CASE WHEN i.indisreplident THEN 'identity' END, {}) \
          FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid \
@@ -135,7 +136,7 @@ fn indexes() -> String {
 
 fn sequences() -> String {
     format!(
-        "SELECT concat_ws(' ', 'sequence', format('%I.%I', n.nspname, c.relname), {}, {}, CASE c.relpersistence WHEN 'u' THEN 'unlogged' END, \
+        "SELECT n.nspname::text, concat_ws(' ', 'sequence', format('%I.%I', n.nspname, c.relname), {}, {}, CASE c.relpersistence WHEN 'u' THEN 'unlogged' END, \
            format_type(s.seqtypid, NULL), 'start', s.seqstart, 'by', s.seqincrement, 'from', s.seqmin, 'to', s.seqmax, 'cache', s.seqcache, \
            CASE WHEN s.seqcycle THEN 'cycle' END, \
            'owned by ' || (SELECT format('%I.%I.%I', tn.nspname, t.relname, a.attname) FROM pg_catalog.pg_depend d \
@@ -154,7 +155,7 @@ fn sequences() -> String {
 
 fn functions() -> String {
     format!(
-        "SELECT concat_ws(' ', 'function', p.oid::regprocedure, {}, {}, pg_get_functiondef(p.oid), {}) \
+        "SELECT n.nspname::text, concat_ws(' ', 'function', p.oid::regprocedure, {}, {}, pg_get_functiondef(p.oid), {}) \
          FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
          WHERE {IN_SCHEMAS} AND p.prokind <> 'a' AND {}",
         owner("p.proowner"),
@@ -166,7 +167,7 @@ fn functions() -> String {
 
 fn aggregates() -> String {
     format!(
-        "SELECT concat_ws(' ', 'aggregate', p.oid::regprocedure, {}, {}, a.aggkind, a.aggtransfn, format_type(a.aggtranstype, NULL), \
+        "SELECT n.nspname::text, concat_ws(' ', 'aggregate', p.oid::regprocedure, {}, {}, a.aggkind, a.aggtransfn, format_type(a.aggtranstype, NULL), \
            a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn, \
            quote_literal(a.agginitval), quote_literal(a.aggminitval), nullif(a.aggsortop, 0)::regoperator, p.proparallel, {}) \
          FROM pg_catalog.pg_aggregate a JOIN pg_catalog.pg_proc p ON p.oid = a.aggfnoid \
@@ -180,7 +181,7 @@ fn aggregates() -> String {
 
 fn triggers() -> String {
     format!(
-        "SELECT concat_ws(' ', 'trigger', quote_ident(t.tgname), pg_get_triggerdef(t.oid), 'enabled', t.tgenabled, {}) \
+        "SELECT n.nspname::text, concat_ws(' ', 'trigger', quote_ident(t.tgname), pg_get_triggerdef(t.oid), 'enabled', t.tgenabled, {}) \
          FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE {IN_SCHEMAS} AND NOT t.tgisinternal AND {}",
         comment("t.oid", "pg_trigger"),
@@ -190,7 +191,7 @@ fn triggers() -> String {
 
 fn rules() -> String {
     format!(
-        "SELECT concat_ws(' ', 'rule', quote_ident(r.rulename), pg_get_ruledef(r.oid), 'enabled', r.ev_enabled, {}) \
+        "SELECT n.nspname::text, concat_ws(' ', 'rule', quote_ident(r.rulename), pg_get_ruledef(r.oid), 'enabled', r.ev_enabled, {}) \
          FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_class c ON c.oid = r.ev_class \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE {IN_SCHEMAS} AND r.rulename <> '_RETURN' AND {}",
         comment("r.oid", "pg_rewrite"),
@@ -200,7 +201,7 @@ fn rules() -> String {
 
 fn policies() -> String {
     format!(
-        "SELECT concat_ws(' ', 'policy', quote_ident(p.polname), 'on', format('%I.%I', n.nspname, c.relname), p.polcmd, \
+        "SELECT n.nspname::text, concat_ws(' ', 'policy', quote_ident(p.polname), 'on', format('%I.%I', n.nspname, c.relname), p.polcmd, \
            CASE WHEN p.polpermissive THEN 'permissive' ELSE 'restrictive' END, \
            'to ' || (SELECT string_agg(CASE r.role WHEN 0 THEN 'public' ELSE quote_ident(pg_get_userbyid(r.role)) END, ',' ORDER BY 1) \
              FROM unnest(p.polroles) AS r(role)), \
@@ -214,7 +215,7 @@ fn policies() -> String {
 fn types() -> String {
     // Rows of tables and arrays follow from what they are of. Base types are named; how they work is compiled code.
     format!(
-        "SELECT concat_ws(' ', CASE t.typtype WHEN 'd' THEN 'domain' WHEN 'c' THEN 'composite type' ELSE 'type' END, \
+        "SELECT n.nspname::text, concat_ws(' ', CASE t.typtype WHEN 'd' THEN 'domain' WHEN 'c' THEN 'composite type' ELSE 'type' END, \
            format('%I.%I', n.nspname, t.typname), {}, {}, \
            CASE WHEN t.typtype = 'd' THEN concat_ws(' ', 'over', format_type(t.typbasetype, t.typtypmod), \
              CASE WHEN t.typnotnull THEN 'not null' END, 'default ' || t.typdefault, \
@@ -234,7 +235,7 @@ fn types() -> String {
 
 fn enums_and_ranges() -> String {
     format!(
-        "SELECT concat_ws(' ', 'values of', format('%I.%I', n.nspname, t.typname), \
+        "SELECT n.nspname::text, concat_ws(' ', 'values of', format('%I.%I', n.nspname, t.typname), \
            (SELECT string_agg(quote_literal(l.enumlabel), ',' ORDER BY l.enumsortorder) FROM pg_catalog.pg_enum l WHERE l.enumtypid = t.oid), \
            (SELECT concat_ws(' ', format_type(r.rngsubtype, NULL), r.rngcanonical, r.rngsubdiff, nullif(r.rngcollation, 0)) \
             FROM pg_catalog.pg_range r WHERE r.rngtypid = t.oid)) \
@@ -246,7 +247,7 @@ fn enums_and_ranges() -> String {
 
 fn statistics() -> String {
     format!(
-        "SELECT concat_ws(' ', 'statistics', format('%I.%I', n.nspname, s.stxname), {}, pg_get_statisticsobjdef(s.oid), {}) \
+        "SELECT n.nspname::text, concat_ws(' ', 'statistics', format('%I.%I', n.nspname, s.stxname), {}, pg_get_statisticsobjdef(s.oid), {}) \
          FROM pg_catalog.pg_statistic_ext s JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace WHERE {IN_SCHEMAS}",
         owner("s.stxowner"),
         comment("s.oid", "pg_statistic_ext"),
@@ -255,14 +256,14 @@ fn statistics() -> String {
 
 fn extensions() -> String {
     format!(
-        "SELECT concat_ws(' ', 'extension', quote_ident(x.extname), 'version', quote_literal(x.extversion), 'in', quote_ident(n.nspname)) \
+        "SELECT n.nspname::text, concat_ws(' ', 'extension', quote_ident(x.extname), 'version', quote_literal(x.extversion), 'in', quote_ident(n.nspname)) \
          FROM pg_catalog.pg_extension x JOIN pg_catalog.pg_namespace n ON n.oid = x.extnamespace WHERE {IN_SCHEMAS}"
     )
 }
 
 fn default_acls() -> String {
     format!(
-        "SELECT concat_ws(' ', 'default rights in', quote_ident(n.nspname), 'of', quote_ident(pg_get_userbyid(d.defaclrole)), 'on', d.defaclobjtype, \
+        "SELECT n.nspname::text, concat_ws(' ', 'default rights in', quote_ident(n.nspname), 'of', quote_ident(pg_get_userbyid(d.defaclrole)), 'on', d.defaclobjtype, \
            (SELECT string_agg(i::text, ',' ORDER BY i::text) FROM unnest(d.defaclacl) AS i)) \
          FROM pg_catalog.pg_default_acl d JOIN pg_catalog.pg_namespace n ON n.oid = d.defaclnamespace WHERE {IN_SCHEMAS}"
     )
@@ -270,7 +271,7 @@ fn default_acls() -> String {
 
 fn publications() -> String {
     format!(
-        "SELECT concat_ws(' ', 'publication', quote_ident(p.pubname), 'of', format('%I.%I', n.nspname, c.relname)) \
+        "SELECT n.nspname::text, concat_ws(' ', 'publication', quote_ident(p.pubname), 'of', format('%I.%I', n.nspname, c.relname)) \
          FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid \
          JOIN pg_catalog.pg_class c ON c.oid = r.prrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE {IN_SCHEMAS}"
     )
@@ -278,14 +279,14 @@ fn publications() -> String {
 
 fn published_schemas() -> String {
     format!(
-        "SELECT concat_ws(' ', 'publication', quote_ident(p.pubname), 'of schema', quote_ident(n.nspname)) \
+        "SELECT n.nspname::text, concat_ws(' ', 'publication', quote_ident(p.pubname), 'of schema', quote_ident(n.nspname)) \
          FROM pg_catalog.pg_publication_namespace r JOIN pg_catalog.pg_publication p ON p.oid = r.pnpubid \
          JOIN pg_catalog.pg_namespace n ON n.oid = r.pnnspid WHERE {IN_SCHEMAS}"
     )
 }
 
 fn labels() -> String {
-    "SELECT concat_ws(' ', 'label of', l.objtype, l.objname, quote_ident(l.provider), quote_literal(l.label)) \
+    "SELECT n.nspname::text, concat_ws(' ', 'label of', l.objtype, l.objname, quote_ident(l.provider), quote_literal(l.label)) \
      FROM pg_catalog.pg_seclabels l JOIN pg_catalog.pg_namespace n ON n.oid = l.objnamespace \
      WHERE n.nspname = ANY ($1::text[]::name[])"
         .to_owned()
@@ -325,7 +326,7 @@ fn rare() -> Vec<String> {
     ];
     let line = |(kind, catalog, prefix, what): (&str, &str, &str, &str)| {
         format!(
-            "SELECT concat_ws(' ', '{kind}', quote_ident(n.nspname) || '.' || {what}, {}, {}) FROM pg_catalog.{catalog} t \
+            "SELECT n.nspname::text, concat_ws(' ', '{kind}', quote_ident(n.nspname) || '.' || {what}, {}, {}) FROM pg_catalog.{catalog} t \
              JOIN pg_catalog.pg_namespace n ON n.oid = t.{prefix}namespace WHERE {IN_SCHEMAS} AND {}",
             owner(&format!("t.{prefix}owner")),
             comment("t.oid", catalog),

@@ -18,6 +18,9 @@ use crate::tell::{Failure, Faults, Halt, Tell, Unit};
 
 /// How many tables are read at a time when there is a database to connect to.
 const WORKERS: usize = 2;
+/// How many parts are read in one transaction. A transaction locks what it has read, with its indexes, to its end, and a server
+/// has room for about 64 locks a connection (`max_locks_per_transaction`): a thousand tenants would not fit into one.
+const PARTS: usize = 64;
 /// How much of a table is read at a time, so that workers end together.
 const PART: u64 = 64 << 20;
 
@@ -115,7 +118,7 @@ impl Fingerprint {
             add(&mut tables, &part, digest(client, &part, tell)?);
             done += part.bytes;
         }
-        finish(client, schemas, tables)
+        finish(client, schemas, tables, None)
     }
 
     /// Takes the fingerprint with several connections that share one view of the database.
@@ -145,14 +148,18 @@ impl Fingerprint {
         let unheard = unheard(tell);
         let work = || -> Result<BTreeMap<String, TableDigest>, FingerprintError> {
             let mut tables = BTreeMap::new();
-            let mut client = None;
+            let (mut client, mut read) = (None, 0);
             while let Some(part) = next(&queue) {
                 tell.go_on()?;
                 let client = match &mut client {
                     Some(client) => client,
                     // Only a worker that finds something to do connects.
-                    none => none.insert(join_view(database, snapshot)?),
+                    none => none.insert(database.connect("switchback reads", Access::ReadOnly)?),
                 };
+                if read % PARTS == 0 {
+                    join_view(client, snapshot)?;
+                }
+                read += 1;
                 add(&mut tables, &part, digest(client, &part, &unheard)?);
                 let done = done.fetch_add(part.bytes, Ordering::Relaxed) + part.bytes;
                 tell.progress("fingerprinting", done, Some(total), Unit::Bytes);
@@ -161,7 +168,7 @@ impl Fingerprint {
         };
         let (found, catalog) = std::thread::scope(|scope| {
             let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(work)).collect();
-            let catalog = finish(holder, schemas, BTreeMap::new());
+            let catalog = finish(holder, schemas, BTreeMap::new(), Some(database));
             (workers.into_iter().map(joined).collect::<Vec<_>>(), catalog)
         });
         let mut fingerprint = catalog?;
@@ -227,14 +234,15 @@ pub(super) fn hold(client: &mut Client) -> Result<String, postgres::Error> {
     Ok(client.query_one("SELECT pg_export_snapshot()", &[])?.get(0))
 }
 
-/// Connects and takes on a view that another session holds.
-fn join_view(database: &Database, snapshot: &str) -> Result<Client, FingerprintError> {
-    let mut client = database.connect("switchback reads", Access::ReadOnly)?;
+/// Begins a transaction that takes on a view that another session holds, in the place of one that is open.
+fn join_view(client: &mut Client, snapshot: &str) -> Result<(), FingerprintError> {
     let snapshot = literal(snapshot).map_err(CatalogError::from)?;
+    // Outside of a transaction a rollback is a warning and nothing else.
+    client.batch_execute("ROLLBACK")?;
     client.batch_execute(&format!(
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {snapshot}"
     ))?;
-    Ok(client)
+    Ok(())
 }
 
 fn next(queue: &Mutex<VecDeque<Part>>) -> Option<Part> {
@@ -280,11 +288,13 @@ fn digest(client: &mut Client, part: &Part, tell: &Tell) -> Result<TableDigest, 
     }
 }
 
-/// The catalog and the sequences, beside the digests of the tables.
+/// The catalog and the sequences, beside the digests of the tables. With a database, sequences are read outside of the
+/// transaction of `client`, which would keep each of them locked.
 fn finish(
     client: &mut Client,
     schemas: &[String],
     tables: BTreeMap<String, TableDigest>,
+    database: Option<&Database>,
 ) -> Result<Fingerprint, FingerprintError> {
     let lines = Catalog::read(client, schemas)?.lines().to_vec();
     let mut hasher = blake3::Hasher::new();
@@ -292,7 +302,11 @@ fn finish(
         hasher.update(&(line.len() as u64).to_le_bytes()).update(line.as_bytes());
     }
     let catalog = Digest(*hasher.finalize().as_bytes());
-    Ok(Fingerprint { catalog, lines, tables, sequences: sequences(client, schemas)? })
+    let sequences = match database {
+        Some(database) => sequences(&mut database.connect("switchback reads", Access::ReadOnly)?, schemas)?,
+        None => sequences(client, schemas)?,
+    };
+    Ok(Fingerprint { catalog, lines, tables, sequences })
 }
 
 /// Which tables there are and how their rows are read, largest first.

@@ -77,8 +77,7 @@ impl Site {
     /// A line for every object of the declared schemas, or a digest for each schema where there are very many.
     pub(super) fn catalog_lines(&self, name: &str, tell: &Tell) -> Result<Vec<String>, SiteError> {
         let schemas = self.schemas(name, tell)?;
-        let mut client = self.reader(name)?;
-        let catalog = Catalog::read(&mut client, &schemas)?;
+        let catalog = Catalog::read(&mut self.reader(name)?, &schemas)?;
         let mut lines: Vec<String> = schemas
             .iter()
             .filter(|schema| !catalog.schemas.contains(schema))
@@ -89,10 +88,8 @@ impl Site {
             return Ok(lines);
         }
         for schema in &catalog.schemas {
-            tell.go_on()?;
-            let of_one = Catalog::read(&mut client, std::slice::from_ref(schema))?;
-            let digest = Digest::of(of_one.lines().join("\n").as_bytes());
-            lines.push(format!("schema {schema}: {} objects, {digest}", of_one.lines().len()));
+            let (objects, digest) = catalog.part(schema).unwrap_or((0, Digest::of(b"")));
+            lines.push(format!("schema {schema}: {objects} objects, {digest}"));
         }
         Ok(lines)
     }
