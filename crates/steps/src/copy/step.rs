@@ -197,24 +197,29 @@ impl Copy {
     }
 
     /// Compares the mapping with both ends as they are now. An end that is not there yet says so as one misfit.
-    fn misfits(&self, site: &Site) -> Result<Vec<String>, StepError> {
+    /// Without `both` the source alone is looked at.
+    fn misfits(&self, site: &Site, both: bool) -> Result<Vec<String>, StepError> {
         let turns = self.turns();
         let schemas = |end: &End| -> Vec<String> {
             turns.iter().filter_map(|item| end.schema(item).map(str::to_owned)).collect()
         };
         let sources = site.tables_of(&self.from.target, &schemas(&self.from))?;
-        let targets = site.tables_of(&self.to.target, &schemas(&self.to))?;
+        let targets = match both {
+            true => Some(site.tables_of(&self.to.target, &schemas(&self.to))?),
+            false => None,
+        };
         let mut found = Vec::new();
         for item in &turns {
             let (from, to) =
                 (self.from.schema(item).unwrap_or("main"), self.to.schema(item).unwrap_or("main"));
-            match (sources.get(from), targets.get(to)) {
-                (Some(source), Some(target)) => {
+            match (sources.get(from), targets.as_ref().map(|targets| targets.get(to))) {
+                (Some(_), Some(None)) => found.push(format!("schema {to} is not in {}", self.to.target)),
+                (Some(source), target) => {
+                    let target = target.flatten();
                     let ends = Ends { from, source, to, target };
                     found.extend(misfits(&self.mapping, &ends, self.everything));
                 }
                 (None, _) => found.push(format!("schema {from} is not in {}", self.from.target)),
-                (_, None) => found.push(format!("schema {to} is not in {}", self.to.target)),
             }
         }
         found.dedup();
@@ -235,8 +240,8 @@ impl Copy {
         Ok((end(&self.from.target)?, end(&self.to.target)?))
     }
 
-    fn refuse_misfits(&self, site: &Site) -> Result<(), StepError> {
-        let found = self.misfits(site)?;
+    fn refuse_misfits(&self, site: &Site, both: bool) -> Result<(), StepError> {
+        let found = self.misfits(site, both)?;
         if found.is_empty() {
             return Ok(());
         }
@@ -290,9 +295,13 @@ impl Step for Copy {
         let mut lines = Vec::new();
         match world.unknown(&self.to.target) {
             Some(why) => {
+                // What the source has is known already, and what is forgotten there is found now.
+                if world.unknown(&self.from.target).is_none() {
+                    self.refuse_misfits(world.site, false)?;
+                }
                 lines.push(format!("whether the columns fit is looked at before the first row: {why}"))
             }
-            None => self.refuse_misfits(world.site)?,
+            None => self.refuse_misfits(world.site, true)?,
         }
         for mapped in &self.mapping.tables {
             lines.push(format!(
@@ -318,7 +327,7 @@ impl Step for Copy {
 
     fn prepare(&self, site: &Site, work: &Work<'_>) -> Result<(), StepError> {
         guard(site, &self.to.target, work)?;
-        self.refuse_misfits(site)
+        self.refuse_misfits(site, true)
     }
 
     fn apply(&self, site: &Site, (): &(), work: &Work<'_>) -> Result<Value, StepError> {

@@ -12,8 +12,8 @@ pub(crate) struct Ends<'a> {
     pub source: &'a Columns,
     /// Name of the target's schema.
     pub to: &'a str,
-    /// Its tables.
-    pub target: &'a Columns,
+    /// Its tables; `None` where nobody can know them yet, and the source alone is looked at.
+    pub target: Option<&'a Columns>,
 }
 
 /// Returns everything about a mapping that does not fit its two ends, a line each. With `everything`, whatever is neither
@@ -42,11 +42,14 @@ fn table(mapped: &Mapped, ends: &Ends<'_>, everything: bool, found: &mut Vec<Str
         found.push(format!("table {from} is to be moved, and is not there"));
         return;
     };
-    let Some(target) = ends.target.get(&mapped.to) else {
-        found.push(format!("table {to} is to be filled, and is not there"));
-        return;
+    let target = match ends.target.map(|tables| tables.get(&mapped.to)) {
+        Some(None) => {
+            found.push(format!("table {to} is to be filled, and is not there"));
+            return;
+        }
+        Some(Some(target)) => Some(target.as_slice()),
+        None => None,
     };
-    let is_in = |columns: &[Column], name: &str| columns.iter().any(|column| column.name == name);
     let taken = taken(mapped);
     found.extend(
         taken
@@ -54,6 +57,34 @@ fn table(mapped: &Mapped, ends: &Ends<'_>, everything: bool, found: &mut Vec<Str
             .filter(|name| !is_in(source, name))
             .map(|name| format!("column {from}.{name} is to be moved, and is not there")),
     );
+    if let Some(target) = target {
+        unfilled(mapped, source, target, (&from, &to), everything, found);
+    }
+    if everything {
+        let written = expressions(mapped);
+        let uncovered = source.iter().map(|column| column.name.as_str()).filter(|name| {
+            !taken.contains(name) && !mapped.leave.contains_key(*name) && !mentions(&written, name)
+        });
+        found.extend(
+            uncovered
+                .map(|name| format!("column {from}.{name} is neither moved nor declared as left behind")),
+        );
+    }
+}
+
+fn is_in(columns: &[Column], name: &str) -> bool {
+    columns.iter().any(|column| column.name == name)
+}
+
+/// Columns of the target that are filled and not there, or there and not filled.
+fn unfilled(
+    mapped: &Mapped,
+    source: &[Column],
+    target: &[Column],
+    (from, to): (&str, &str),
+    everything: bool,
+    found: &mut Vec<String>,
+) {
     let filled: BTreeSet<&str> = mapped
         .columns
         .iter()
@@ -77,16 +108,6 @@ fn table(mapped: &Mapped, ends: &Ends<'_>, everything: bool, found: &mut Vec<Str
         } else if everything && is_in(source, name) {
             found.push(format!("column {to}.{name} stays unfilled, although {from} has it"));
         }
-    }
-    if everything {
-        let written = expressions(mapped);
-        let uncovered = source.iter().map(|column| column.name.as_str()).filter(|name| {
-            !taken.contains(name) && !mapped.leave.contains_key(*name) && !mentions(&written, name)
-        });
-        found.extend(
-            uncovered
-                .map(|name| format!("column {from}.{name} is neither moved nor declared as left behind")),
-        );
     }
 }
 
