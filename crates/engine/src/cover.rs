@@ -45,8 +45,7 @@ pub(crate) fn cover(
     let (bare, needed): (Vec<String>, Vec<String>) = at_risk.iter().cloned().partition(goes_bare);
     let backed_up: BTreeSet<String> = touched(&drafts, Access::BacksUp).collect();
     let compared: BTreeSet<String> = touched(&drafts, Access::Compares).collect();
-    let wrap =
-        |phase, step| Draft { phase, step, says: None, why: None, id: None, suffix: None, place: None };
+    let wrap = Draft::plain;
 
     let at = |drafts: &[Draft], phase: Phase| drafts.partition_point(|draft| draft.phase < phase);
     for target in needed.iter().rev().filter(|target| !backed_up.contains(*target)) {

@@ -173,8 +173,7 @@ mod tests {
         let dirs = SiteDirs { services: none(), logs: none(), backups: none(), program: none() };
         let site = Site::open(&targets, dirs).unwrap();
         let step = Box::new(BacksUp("db".to_owned()));
-        let draft =
-            Draft { phase: Phase::Change, step, says: None, why: None, id: None, suffix: None, place: None };
+        let draft = Draft::plain(Phase::Change, step);
         let needs = needs(&[draft], &[Preview::default()], &site, state);
         (needs.disk, needs.unknown)
     }

@@ -21,6 +21,15 @@ pub(crate) struct Draft {
     /// The thing of a loop that it is for, as a part of its name.
     pub suffix: Option<String>,
     pub place: Option<Place>,
+    /// It is about the site itself: a rehearsal leaves it out.
+    pub only_live: bool,
+}
+
+impl Draft {
+    /// A step that the planner puts in, or one whose words are its own.
+    pub fn plain(phase: Phase, step: Box<dyn AnyStep>) -> Draft {
+        Draft { phase, step, says: None, why: None, id: None, suffix: None, place: None, only_live: false }
+    }
 }
 
 /// The steps of a stretch, and what its loops go over.
@@ -91,6 +100,7 @@ impl Drafting<'_> {
                 id: entry.id.clone(),
                 suffix: suffix.map(str::to_owned),
                 place: Some(place.clone()),
+                only_live: entry.rehearse == Some(false),
             });
         }
         Ok(())

@@ -145,6 +145,13 @@ pub fn set_up(
     let mut left_out = Vec::new();
     let mut scratch = plan.clone();
     scratch.targets = targets;
+    scratch.steps.retain(|planned| {
+        if planned.only_live {
+            left_out
+                .push((planned.id.clone(), "it is about the site itself, and not about a copy".to_owned()));
+        }
+        !planned.only_live
+    });
     scratch.steps.retain(|planned| match registry.read(&planned.kind, planned.body.clone()) {
         Ok(step) => match step.not_rehearsed(&site) {
             Some(why) => {

@@ -120,6 +120,9 @@ pub struct PlannedStep {
     pub reversal: Reversal,
     /// What it touches.
     pub touches: Vec<Touch>,
+    /// Whether it is about the site itself, so that a rehearsal on copies leaves it out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_live: bool,
     /// What it will change, line by line.
     pub preview: Vec<String>,
     /// How long it will take.

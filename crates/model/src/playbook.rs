@@ -343,10 +343,12 @@ pub struct StepEntry {
     pub id: Option<String>,
     /// It is in the plan only if this holds when planning.
     pub when: Option<ProbeBody>,
+    /// `false`: it is about the site itself, and has no meaning on copies.
+    pub rehearse: Option<bool>,
 }
 
 /// The keys that every step has, whatever its kind: taken out before the kind reads the body.
-const COMMON: [&str; 4] = ["says", "why", "id", "when"];
+const COMMON: [&str; 5] = ["says", "why", "id", "when", "rehearse"];
 
 impl StepEntry {
     /// Adds to the schema of a kind's body what every step may say. A body that is no map has no room for it.
@@ -361,6 +363,10 @@ impl StepEntry {
         properties.insert("why".to_owned(), text("Why it is done."));
         properties.insert("id".to_owned(), text("The name it wants in the plan."));
         properties.insert("when".to_owned(), ProbeBody::schema(cx));
+        properties.insert(
+            "rehearse".to_owned(),
+            serde_json::json!({ "type": "boolean", "description": "`false`: it is about the site itself, and has no meaning on copies." }),
+        );
         whole
     }
 }
@@ -376,7 +382,15 @@ impl Decode for StepEntry {
             return None;
         };
         let kind = Spanned { value: kind.text.clone(), span: kind.span };
-        let mut entry = StepEntry { kind, body: body.clone(), says: None, why: None, id: None, when: None };
+        let mut entry = StepEntry {
+            kind,
+            body: body.clone(),
+            says: None,
+            why: None,
+            id: None,
+            when: None,
+            rehearse: None,
+        };
         let Tree::Map(fields) = &body.value else { return Some(entry) };
         for (key, value) in fields {
             match key.text.as_str() {
@@ -384,6 +398,7 @@ impl Decode for StepEntry {
                 "why" => entry.why = Some(String::decode(value, cx)?),
                 "id" => entry.id = Some(String::decode(value, cx)?),
                 "when" => entry.when = Some(ProbeBody::decode(value, cx)?),
+                "rehearse" => entry.rehearse = Some(bool::decode(value, cx)?),
                 _ => {}
             }
         }

@@ -18,10 +18,10 @@ use switchback_model::diagnostic::Diagnostic;
 use switchback_model::plan::{Access, Reversal, Touch};
 use switchback_model::playbook::ProbeBody;
 use switchback_model::probe::Probe;
-use switchback_model::record;
 use switchback_model::secret::{MASK, Sealed};
 use switchback_model::target::{POSTGRES, SQLITE, TargetDef};
 use switchback_model::text::Template;
+use switchback_model::{choice, record};
 use switchback_site::command::{Command, Exit, Ran};
 use switchback_site::file::refuse_unchangeable;
 use switchback_site::{Site, secret};
@@ -48,6 +48,29 @@ record! {
         pub undo: Option<Vec<Template>>,
         /// How long it may take.
         pub within: Option<Time>,
+        /// For a command that changes nothing but what it `writes`: it is run in a rehearsal too, with these variables on top,
+        /// each a part of the address of a copy.
+        pub rehearsal_env: Option<Keyed<PartOf>>,
+    }
+}
+
+record! {
+    /// A part of the address of a target, which in a rehearsal is a copy.
+    pub struct PartOf {
+        /// The target: a database or a file.
+        pub of: Spanned<String>,
+        /// Which part.
+        pub part: AddressPart,
+    }
+}
+
+choice! {
+    /// A part of the address of a target.
+    pub enum AddressPart {
+        /// The name of a PostgreSQL database.
+        Database = "database",
+        /// The path of a file or of a SQLite database.
+        Path = "path",
     }
 }
 
@@ -96,8 +119,26 @@ impl Kind for RunKind {
         let within_ms =
             body.within.map_or(PATIENCE_MS, |time| u64::try_from(time.get().as_millis()).unwrap_or(u64::MAX));
         let done_when = cx.probe(done_when)?;
-        Some(vec![Box::new(Run { argv, cwd, env, done_when, writes, files, undo, within_ms })])
+        let rehearsal_env = match &body.rehearsal_env {
+            Some(parts) => Some(parts_of_copies(parts, cx)?),
+            None => None,
+        };
+        Some(vec![Box::new(Run { argv, cwd, env, done_when, writes, files, undo, within_ms, rehearsal_env })])
     }
+}
+
+/// Checks that each target has the part that is asked for.
+fn parts_of_copies(parts: &Keyed<PartOf>, cx: &mut Compile<'_>) -> Option<BTreeMap<String, PartOf>> {
+    let checked = parts.iter().map(|(key, part)| {
+        let kinds = match part.part {
+            AddressPart::Database => &[POSTGRES][..],
+            AddressPart::Path => &[SQLITE, "file"],
+        };
+        cx.target_name(&part.of.value, part.of.span, kinds)?;
+        Some((key.text.clone(), part.clone()))
+    });
+    // All of them, so that everything that is wrong is said at once.
+    checked.collect::<Vec<_>>().into_iter().collect()
 }
 
 /// The step.
@@ -125,6 +166,9 @@ pub struct Run {
     pub undo: Option<Vec<String>>,
     /// How long it may take, in milliseconds.
     pub within_ms: u64,
+    /// Variables of a rehearsal, in which it is run only where there are such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal_env: Option<BTreeMap<String, PartOf>>,
 }
 
 impl Run {
@@ -167,6 +211,16 @@ impl Run {
         let mut env = BTreeMap::new();
         for (key, sealed) in &self.env {
             env.insert(key.clone(), revealed(sealed)?);
+        }
+        for (key, PartOf { of, part }) in self.rehearsal_env.iter().flatten().filter(|_| site.is_rehearsal())
+        {
+            let copy = match part {
+                AddressPart::Database => site.postgres(&of.value)?.address().dbname.clone(),
+                AddressPart::Path => {
+                    site.targets().get(&of.value).and_then(TargetDef::path).unwrap_or_default().to_owned()
+                }
+            };
+            env.insert(key.clone(), copy);
         }
         let command = Command {
             argv: argv.to_vec(),
@@ -306,6 +360,9 @@ impl Step for Run {
     }
 
     fn not_rehearsed(&self, _site: &Site) -> Option<String> {
+        if self.rehearsal_env.is_some() {
+            return None;
+        }
         Some(format!("`{}` would act on the real site", self.argv.join(" ")))
     }
 }

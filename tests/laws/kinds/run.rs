@@ -34,6 +34,7 @@ pub fn with_undo() -> Fixture {
                     files: Vec::new(),
                     undo: Some(shell(NONE, folder)),
                     within_ms: 60_000,
+                    rehearsal_env: None,
                 };
                 let targets = BTreeMap::from([("two".to_owned(), file(&folder.join("two")))]);
                 Plan { targets, steps: vec![Box::new(step)], commands: true, ..Plan::default() }
@@ -64,6 +65,7 @@ pub fn with_writes() -> Fixture {
                     files: Vec::new(),
                     undo: None,
                     within_ms: 60_000,
+                    rehearsal_env: None,
                 };
                 Plan {
                     targets: store::target(folder),
@@ -103,6 +105,7 @@ pub fn with_files() -> Fixture {
                     files: vec!["config".into()],
                     undo: None,
                     within_ms: 60_000,
+                    rehearsal_env: None,
                 };
                 let targets = BTreeMap::from([("config".to_owned(), file(&folder.join("app.conf")))]);
                 Plan { targets, steps: vec![Box::new(step)], commands: true, ..Plan::default() }
