@@ -120,6 +120,13 @@ impl Cluster {
         self.port
     }
 
+    /// The command that starts the server by hand, for the user that owns its folder.
+    pub fn command_line(&self) -> String {
+        let program = program("postgres").unwrap_or_else(|_| PathBuf::from("postgres"));
+        let folder = self.folder.display();
+        format!("{} -D '{folder}/data' -k '{folder}' -h 127.0.0.1 -p {}", program.display(), self.port)
+    }
+
     /// The folder of data, socket and log.
     pub fn folder(&self) -> &Path {
         &self.folder

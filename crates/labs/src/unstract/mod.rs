@@ -14,7 +14,7 @@ mod values;
 pub use build::{Lab, LabError, Tenant, build};
 pub use expect::{Difference, compare};
 pub use faults::Fault;
-pub use site::write_site;
+pub use site::{services, write_site};
 pub use sizes::Size;
 pub use stand_in::{StandInError, stand_in, stand_in_main};
 pub use v2::{create_v2, plant_seeds};

@@ -1,11 +1,13 @@
 //! The files of an installation: three .env files, a backend with a `python` that is a stand-in, and its site file.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use postgres::Config;
 use postgres::config::Host;
+use switchback_site::service::{Launch, ProcessSpec};
 
 /// Writes an installation's files into `folder`, for a database by its URL and, where v2 goes elsewhere, another. `program`
 /// stands in for the application's own programs: the switchback binary, with its hidden lab commands. Returns the site file.
@@ -30,10 +32,8 @@ pub fn write_site(folder: &Path, url: &str, target: Option<&str>, program: &Path
     std::fs::write(&python, script)?;
     std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o755))?;
     let text = |path: &Path| serde_json::Value::from(path.display().to_string()).to_string();
-    let serve = |more: &str| {
-        let (program, env) = (text(program), text(&backend.join(".env")));
-        format!("[{program}, lab-service, unstract, --env, {env}, serve{more}]")
-    };
+    let spec = services(&folder, program);
+    let argv = |launch: &Launch| serde_json::Value::from(launch.argv.clone()).to_string();
     let target = target.map(|url| format!("  target: {url}\n")).unwrap_or_default();
     let site = folder.join("site.yaml");
     std::fs::write(
@@ -47,11 +47,25 @@ pub fn write_site(folder: &Path, url: &str, target: Option<&str>, program: &Path
             text(&backend.join(".env")),
             text(&platform.join(".env")),
             text(&prompt.join(".env")),
-            serve(", --old"),
-            serve(""),
+            argv(&spec.old),
+            spec.new.as_ref().map(argv).unwrap_or_default(),
         ),
     )?;
     Ok(site)
+}
+
+/// Returns how the stand-ins of everything that writes are started, for an installation whose files are in `folder`.
+pub fn services(folder: &Path, program: &Path) -> ProcessSpec {
+    let launch = |more: &[&str]| {
+        let env = folder.join("backend/.env");
+        let program = [program.display().to_string()];
+        let words = ["lab-service", "unstract", "--env"].map(str::to_owned);
+        let serve = [env.display().to_string(), "serve".to_owned()];
+        let more = more.iter().map(|word| (*word).to_owned());
+        let argv = program.into_iter().chain(words).chain(serve).chain(more).collect();
+        Launch { argv, cwd: None, env: BTreeMap::new() }
+    };
+    ProcessSpec { old: launch(&["--old"]), new: Some(launch(&[])), pid_file: None, grace: 2 }
 }
 
 /// A database as the application's settings name it.
