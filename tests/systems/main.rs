@@ -20,4 +20,5 @@ mod secrets;
 mod server;
 mod services;
 mod support;
+mod unstract;
 mod versions;
