@@ -1,12 +1,17 @@
 #!/bin/sh
 # Makes the figures of bench/README.md. Names of figures as arguments; all of them without.
-#   backup | rebuild | plan | journal | apply        ROUNDS=n (default 5), SCRATCH=folder (default: a new one)
+#   backup | rebuild | plan | journal | apply | tenants | typed | servers | memory
+#   ROUNDS=n (default 5), ROWS=n, SCRATCH=folder (default: a new one)
 set -eu
 cd "$(dirname "$0")/.."
 
-for peer in sqlite3 strace; do
+for peer in sqlite3 strace pgloader; do
     command -v "$peer" >/dev/null || apt-get install -y --no-install-recommends "$peer"
 done
+command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 ||
+    apt-get install -y --no-install-recommends postgresql
+# Not in every release of Debian; its figure is left out where it is not.
+command -v pgcopydb >/dev/null || apt-get install -y --no-install-recommends pgcopydb >/dev/null 2>&1 || true
 cargo build --release -p switchback --bin switchback --example measure
 switchback=$PWD/target/release/switchback
 measure=$PWD/target/release/examples/measure
@@ -47,6 +52,15 @@ figure() {
         "$switchback" plan --site "$scratch/apply/site.yaml" >/dev/null
         "$measure" apply "$switchback" "$scratch/apply"
         ;;
+    tenants)
+        cargo run --release -q -p switchback-flow --example tenants -- "${ROWS:-1000000}" 2 "$rounds"
+        ;;
+    typed) "$measure" typed "$scratch" "${ROWS:-3000000}" "$rounds" ;;
+    servers) "$measure" servers "$scratch" "${ROWS:-1000000}" "$rounds" ;;
+    memory)
+        for rows in 300000 3000000; do "$measure" typed "$scratch/memory$rows" "$rows" 0 | tail -1; done
+        for rows in 100000 1000000; do "$measure" servers "$scratch/memory$rows" "$rows" 0 | tail -1; done
+        ;;
     *)
         echo "there is no figure $1" >&2
         exit 2
@@ -54,6 +68,6 @@ figure() {
     esac
 }
 
-[ $# -gt 0 ] || set -- backup rebuild plan journal apply
+[ $# -gt 0 ] || set -- backup rebuild plan journal apply tenants typed servers memory
 echo "$(nproc) processors, load $(cut -d' ' -f1 /proc/loadavg)"
 for name in "$@"; do figure "$name"; done
