@@ -83,6 +83,8 @@ fn back_up_during_writes(mode: &str) {
                          INSERT INTO b VALUES (0, 'y'); COMMIT",
                     )
                     .unwrap();
+                // In this mode a reader polls for the lock: without a pause it may starve on a busy machine.
+                std::thread::sleep(std::time::Duration::from_millis(2));
             }
         });
         barrier.wait();
