@@ -85,6 +85,7 @@ pub fn run() -> Fixture {
                     files: Vec::new(),
                     undo: None,
                     within_ms: 60_000,
+                    rehearsal_env: None,
                 };
                 (BTreeMap::new(), vec![Box::new(step)], 0)
             })

@@ -19,6 +19,7 @@ fn the_demo_ends_in_an_upgraded_system() {
 }
 
 #[test]
+#[allow(clippy::print_stderr, reason = "times for whoever runs it by hand, with --nocapture")]
 fn fifty_skewed_tenants_are_upgraded_and_come_back() {
     // A million rows by hand: `UNSTRACT_ROWS=1050000`.
     let rows = std::env::var("UNSTRACT_ROWS").ok().and_then(|rows| rows.parse().ok());
