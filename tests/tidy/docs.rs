@@ -8,7 +8,7 @@ use std::process::Command;
 use switchback_model::decode::Schemas;
 
 /// What every step may say, whatever its kind.
-const COMMON: [&str; 4] = ["says", "why", "id", "when"];
+const COMMON: [&str; 5] = ["says", "why", "id", "when", "rehearse"];
 
 fn page(kind: &str) -> String {
     let path = root().join(format!("docs/steps/{kind}.md"));

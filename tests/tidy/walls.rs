@@ -79,7 +79,7 @@ fn only_the_output_of_the_app_prints() {
 
 #[test]
 fn only_labs_and_the_demo_name_an_application() {
-    let may = ["crates/labs/", "crates/app/src/commands/demo.rs", "crates/app/src/commands/lab.rs"];
+    let may = ["crates/labs/", "crates/app/src/commands/demo/", "crates/app/src/commands/lab.rs"];
     let apps: Vec<String> = std::fs::read_dir(root().join("playbooks"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
