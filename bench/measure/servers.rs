@@ -45,7 +45,8 @@ fn build(cluster: &Cluster, rows: u64) {
         let sql = format!("INSERT INTO {name} SELECT {values} FROM generate_series(1::bigint, {rows}) i");
         client.batch_execute(&sql).unwrap();
     }
-    client.batch_execute("VACUUM ANALYZE; CHECKPOINT").unwrap();
+    client.batch_execute("VACUUM ANALYZE").unwrap();
+    client.batch_execute("CHECKPOINT").unwrap();
     let bytes: i64 = client.query_one("SELECT pg_database_size('bench')", &[]).unwrap().get(0);
     println!("{} rows in {} tables, {:.2} GB", rows * TABLES.len() as u64, TABLES.len(), bytes as f64 / 1e9);
 }

@@ -74,10 +74,9 @@ pub fn measure(scratch: &Path, rows: u64, rounds: usize) {
         let proofs = proof.take(|| typed::prove(&moves, &source, &target, options, &tell).unwrap());
         assert!(proofs[0].equal && proofs[0].target.rows == rows);
         if round == 0 {
-            let mut all = Vec::new();
             let mut client = cluster.connect("bench").unwrap();
-            client.copy_out("COPY t TO STDOUT (FORMAT binary)").unwrap().read_to_end(&mut all).unwrap();
-            std::fs::write(&file, all).unwrap();
+            let mut rows = client.copy_out("COPY t TO STDOUT (FORMAT binary)").unwrap();
+            std::io::copy(&mut rows, &mut std::fs::File::create(&file).unwrap()).unwrap();
         }
         fresh();
         ready.take(|| feed(&cluster, &file));
