@@ -21,6 +21,7 @@ pub mod plan;
 pub mod playbook;
 pub mod probe;
 pub mod record;
+pub mod records;
 pub mod run;
 pub mod schema_file;
 pub mod secret;
