@@ -4,9 +4,14 @@
 //! its computation (`env`, `$ENV`, `now`, `input`, `inputs`, `input_filename`, `localtime`), without what would end or
 //! write past the program (`halt`, `debug`, `stderr`), and with Unicode regular expressions.
 
+mod json;
 mod natives;
 mod program;
+mod stream;
 mod time;
 mod value;
+mod world;
 
 pub use program::{JqError, Program, check};
+pub use stream::{JqValue, Outputs, Values};
+pub use world::World;

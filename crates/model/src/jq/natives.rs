@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::LazyLock;
 
-use jaq_core::data::JustLut;
+use bytes::Bytes;
 use jaq_core::load::parse::Def;
 use jaq_core::native::{Fun, bome, run, v};
 use jaq_core::{Cv, Error, ValR, ValT as _, ValXs};
@@ -16,9 +16,9 @@ use jaq_json::{Map, Val};
 use jaq_std::ValT as _;
 use regex::{Regex, RegexBuilder};
 
+use super::json;
 use super::time;
-
-pub(super) type Data = JustLut<Val>;
+use super::world::{self, Data};
 
 /// Definitions of the libraries that need what we do not have: outlets, exits, and seldom used mathematics.
 const DROPPED_DEFS: &[&str] = &[
@@ -47,20 +47,24 @@ def toboolean: if isboolean then . elif . == "true" then true elif . == "false" 
 "#;
 
 /// Returns the definitions that every program sees.
-pub(super) fn defs() -> Vec<Def<&'static str>> {
+pub(super) fn defs(over_records: bool) -> Vec<Def<&'static str>> {
+    static WORLD: LazyLock<Vec<Def<&'static str>>> =
+        LazyLock::new(|| jaq_core::load::parse(world::DEFS, |parser| parser.defs()).unwrap_or_default());
     static DEFS: LazyLock<Vec<Def<&'static str>>> = LazyLock::new(|| {
         let ours = jaq_core::load::parse(OUR_DEFS, |parser| parser.defs()).unwrap_or_default();
         let kept = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
         kept.filter(|def| !DROPPED_DEFS.contains(&def.name)).chain(ours).collect()
     });
-    DEFS.clone()
+    DEFS.iter().chain(WORLD.iter().filter(|_| over_records)).cloned().collect()
 }
 
-/// Returns the native functions that every program sees.
-pub(super) fn funs() -> Vec<Fun<Data>> {
+/// Returns the native functions that every program sees, and with `over_records` those of a program over records.
+pub(super) fn funs(over_records: bool) -> Vec<Fun<Data>> {
     let core = jaq_core::funs::<Data>();
     let std = jaq_std::base_funs::<Data>().chain(jaq_json::funs::<Data>());
-    core.chain(std.filter(|(name, ..)| !DROPPED_FUNS.contains(name))).chain(ours()).collect()
+    let std = std.filter(|(name, ..)| !DROPPED_FUNS.contains(name));
+    let all = core.chain(std).chain(ours());
+    if over_records { all.chain(world::funs()).collect() } else { all.collect() }
 }
 
 fn ours() -> Vec<Fun<Data>> {
@@ -94,7 +98,7 @@ fn ours() -> Vec<Fun<Data>> {
             .map(val_of)
             .ok_or_else(|| Error::str("cannot parse as a time"))),
         run(("todateiso8601", v(0), |cv| bome(to_date(&cv.1)))),
-        text!("fromjson", from_json),
+        run(("fromjson", v(0), |cv| bome(from_json_val(&cv.1)))),
         text!("parse_number", parse_number),
         text!("escape_html", |it| Ok(Val::from(escape_html(it)))),
         text!("unescape_html", |it| Ok(Val::from(unescape_html(it)))),
@@ -118,7 +122,7 @@ fn ours() -> Vec<Fun<Data>> {
     ]
 }
 
-fn text(val: &Val) -> Result<&str, Error<Val>> {
+pub(super) fn text(val: &Val) -> Result<&str, Error<Val>> {
     let bytes = val.as_utf8_bytes().ok_or_else(|| Error::typ(val.clone(), "string"))?;
     std::str::from_utf8(bytes).map_err(Error::str)
 }
@@ -127,12 +131,16 @@ fn number(val: &Val) -> Result<f64, Error<Val>> {
     val.as_f64().ok_or_else(|| Error::typ(val.clone(), "number"))
 }
 
-/// Reads exactly one JSON document; `NaN`, comments and what else jaq adds to JSON are refused by serde_json.
-fn from_json(text: &str) -> ValR<Val> {
-    serde_json::from_str::<serde::de::IgnoredAny>(text)
-        .map_err(|error| Error::str(format_args!("cannot parse as JSON: {error}")))?;
-    // jaq reads again, because it keeps integers and decimals of any length and serde_json does not.
-    jaq_json::read::parse_single(text.as_bytes()).map_err(Error::str)
+/// Reads exactly one JSON document; `NaN`, comments and what else jaq adds to JSON are refused.
+fn from_json(source: &Bytes) -> ValR<Val> {
+    json::read(source).map_err(|error| Error::str(format_args!("cannot parse as JSON: {error}")))
+}
+
+fn from_json_val(val: &Val) -> ValR<Val> {
+    match val {
+        Val::TStr(source) | Val::BStr(source) => from_json(source),
+        other => Err(Error::typ(other.clone(), "string")),
+    }
 }
 
 fn to_date(val: &Val) -> ValR<Val> {
@@ -147,7 +155,7 @@ fn val_of(seconds: i64) -> Val {
 }
 
 fn parse_number(text: &str) -> ValR<Val> {
-    match from_json(text.trim()) {
+    match from_json(&Bytes::copy_from_slice(text.trim().as_bytes())) {
         Ok(val @ Val::Num(_)) => Ok(val),
         _ => Err(Error::str("cannot parse as number")),
     }
@@ -344,6 +352,17 @@ fn decode_uri(text: &str) -> ValR<Val> {
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
+/// What each byte of base64 stands for; what is above 63 stands for nothing.
+const SEXTETS: [u8; 256] = {
+    let mut sextets = [0xff; 256];
+    let mut at = 0;
+    while at < 64 {
+        sextets[BASE64[at] as usize] = at as u8;
+        at += 1;
+    }
+    sextets
+};
+
 /// Encodes with padding (RFC 4648, section 4).
 fn encode_base64(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
@@ -363,21 +382,33 @@ fn encode_base64(bytes: &[u8]) -> String {
 
 fn decode_base64(text: &str) -> ValR<Val> {
     let wrong = || Error::str("cannot decode as base64");
-    let body = text.trim_end_matches('=');
+    let body = text.trim_end_matches('=').as_bytes();
     if text.len() - body.len() > 2 || body.len() % 4 == 1 {
         return Err(wrong());
     }
+    let sextet = |byte: u8| u32::from(SEXTETS[usize::from(byte)]);
+    // One look at all that was found is enough: what stands for nothing has bits that no sextet has.
+    let mut seen = 0;
     let mut out = Vec::with_capacity(body.len() / 4 * 3 + 3);
-    let (mut word, mut bits) = (0_u32, 0);
-    for byte in body.bytes() {
-        let sextet = BASE64.iter().position(|it| *it == byte).ok_or_else(wrong)?;
-        word = word << 6 | sextet as u32;
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            out.push((word >> bits) as u8);
-            word &= (1 << bits) - 1;
-        }
+    let (quads, rest) = body.as_chunks::<4>();
+    for quad in quads {
+        let [a, b, c, d] = quad.map(sextet);
+        seen |= a | b | c | d;
+        let word = a << 18 | b << 12 | c << 6 | d;
+        out.extend_from_slice(&[(word >> 16) as u8, (word >> 8) as u8, word as u8]);
     }
-    String::from_utf8(out).map(Val::from).map_err(|_| Error::str("cannot decode as UTF-8"))
+    let last = rest.iter().map(|byte| sextet(*byte)).fold(0, |word, sextet| {
+        seen |= sextet;
+        word << 6 | sextet
+    });
+    match rest.len() {
+        2 => out.push((last >> 4) as u8),
+        3 => out.extend_from_slice(&[(last >> 10) as u8, (last >> 2) as u8]),
+        _ => {}
+    }
+    if seen > 63 {
+        return Err(wrong());
+    }
+    std::str::from_utf8(&out).map_err(|_| Error::str("cannot decode as UTF-8"))?;
+    Ok(Val::utf8_str(out))
 }

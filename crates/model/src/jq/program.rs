@@ -8,8 +8,9 @@ use jaq_core::load::{self, Arena, File, Loader};
 use jaq_core::{Compiler, Ctx, Filter, Vars};
 use serde_json::Value;
 
-use super::natives::{self, Data};
+use super::natives;
 use super::value::{from_val, to_val};
+use super::world::{Around, Data};
 
 /// Longest program text. A program is a page or two; a megabyte of brackets is an attack on the parser.
 const TEXT_LIMIT: usize = 64 * 1024;
@@ -31,7 +32,7 @@ pub struct JqError {
 }
 
 impl JqError {
-    fn new(message: impl Into<String>) -> JqError {
+    pub(super) fn new(message: impl Into<String>) -> JqError {
         JqError { message: message.into(), offset: None }
     }
 
@@ -61,7 +62,7 @@ pub fn check(text: &str) -> Result<(), JqError> {
 /// A program can recurse or eat memory without end, and that ends the process: run what a playbook brings in the
 /// limited child, and here only what is known to be small.
 pub struct Program {
-    filter: Filter<Data>,
+    pub(super) filter: Filter<Data>,
     vars: Vec<String>,
 }
 
@@ -76,11 +77,20 @@ impl Program {
     ///
     /// An unknown function or variable is an error here, so that a playbook is refused before anything runs.
     pub fn compile(text: &str, vars: &[&str]) -> Result<Program, JqError> {
+        Program::compile_with(text, vars, false)
+    }
+
+    /// Compiles a program over the records of a stream, which has `uuid`, `rank` and `known` as well.
+    pub fn over_records(text: &str, vars: &[&str]) -> Result<Program, JqError> {
+        Program::compile_with(text, vars, true)
+    }
+
+    fn compile_with(text: &str, vars: &[&str], over_records: bool) -> Result<Program, JqError> {
         check_size(text)?;
         if let Some(name) = vars.iter().find(|name| !is_name(name)) {
             return Err(JqError::new(format!("`{}` is not a name of a jq variable", name.escape_debug())));
         }
-        let compile = || compile(text, vars);
+        let compile = || compile(text, vars, over_records);
         std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().stack_size(COMPILER_STACK).spawn_scoped(scope, compile);
             let thread =
@@ -100,7 +110,8 @@ impl Program {
             let (given, wanted) = (vars.len(), self.vars.len());
             return Err(JqError::new(format!("{given} values were given for {wanted} variables")));
         }
-        let ctx = Ctx::<Data>::new(&self.filter.lut, Vars::new(vars.into_iter().map(to_val)));
+        let around = Around { lut: &self.filter.lut, world: None };
+        let ctx = Ctx::<Data>::new(around, Vars::new(vars.into_iter().map(to_val)));
         let outputs = self.filter.id.run((ctx, to_val(input)));
         let output = |output: Result<_, jaq_core::Exn<'_, _>>| match output {
             Ok(val) => from_val(&val).map_err(JqError::new),
@@ -121,7 +132,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// A text given to `error` is shown as it is; any other value as JSON.
-fn message_of(error: jaq_json::Error) -> String {
+pub(super) fn message_of(error: jaq_json::Error) -> String {
     match error.into_val() {
         jaq_json::Val::TStr(text) => String::from_utf8_lossy(&text).into_owned(),
         other => other.to_string(),
@@ -129,7 +140,7 @@ fn message_of(error: jaq_json::Error) -> String {
 }
 
 /// Error texts of jaq quote whole values; a record of a megabyte must not become a message of a megabyte.
-fn shorten(message: &str) -> String {
+pub(super) fn shorten(message: &str) -> String {
     const LIMIT: usize = 400;
     match message.char_indices().nth(LIMIT) {
         Some((end, _)) => format!("{}…", &message[..end]),
@@ -156,15 +167,15 @@ fn check_size(text: &str) -> Result<(), JqError> {
     Ok(())
 }
 
-fn compile(text: &str, vars: &[&str]) -> Result<Program, JqError> {
+fn compile(text: &str, vars: &[&str], over_records: bool) -> Result<Program, JqError> {
     let arena = Arena::default();
-    let loader = Loader::new(natives::defs());
+    let loader = Loader::new(natives::defs(over_records));
     let modules = loader.load(&arena, File { code: text, path: () }).map_err(|errors| {
         let error = errors.into_iter().next().map(|(_, error)| error);
         error.map_or_else(|| JqError::new("the program cannot be read"), |error| load_error(text, error))
     })?;
     let names: Vec<String> = vars.iter().map(|name| format!("${name}")).collect();
-    let compiler = Compiler::default().with_funs(natives::funs());
+    let compiler = Compiler::default().with_funs(natives::funs(over_records));
     let filter = compiler.with_global_vars(names.iter().map(String::as_str)).compile(modules);
     let filter = filter.map_err(|errors| {
         let error = errors.into_iter().flat_map(|(_, errors)| errors).next();
