@@ -74,7 +74,11 @@ fn the_inside_of_a_record_is_checked_strictly() {
 fn a_splitter_goes_on_where_another_stopped() {
     let mut splitter = Splitter::resume(Shape::Values, 7, 100);
     let mut seen = Vec::new();
-    splitter.push(b" {}", |it| Ok::<_, RecordError>(seen.push((it.number, it.offset)))).unwrap();
+    let mut see = |it: switchback_model::records::Record<'_>| {
+        seen.push((it.number, it.offset));
+        Ok::<_, RecordError>(())
+    };
+    splitter.push(b" {}", &mut see).unwrap();
     assert_eq!(seen, [(8, 101)]);
     assert_eq!((splitter.begun(), splitter.taken()), (8, 103));
 }

@@ -6,7 +6,10 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchback_site::jq_child::{JqChild, JqChildError, serve};
+use switchback_model::records::Shape;
+use switchback_site::jq_child::{
+    IndexError, IndexWriter, JqChild, JqChildError, Question, StreamError, Tally, serve,
+};
 use switchback_site::{Failure, Faults, Halt, Tell};
 
 const LONG: Duration = Duration::from_secs(120);
@@ -21,6 +24,10 @@ fn main() {
     hostile_programs_kill_only_the_child();
     what_takes_too_long_is_ended();
     a_binary_that_is_not_ours_is_an_error();
+    a_stream_keeps_its_order_and_is_counted();
+    what_goes_wrong_in_a_stream_names_the_record();
+    a_stream_can_be_stopped();
+    keys_are_joined_by_an_index_on_disk();
 }
 
 fn eval_with(text: &str, input: &Value, deadline: Duration, tell: &Tell) -> Result<Vec<Value>, JqChildError> {
@@ -64,4 +71,129 @@ fn a_binary_that_is_not_ours_is_an_error() {
         let child = JqChild::new(program.into());
         child.eval(".", &[], &Value::Null, LONG, MEMORY, &Tell::quiet()).unwrap_err();
     }
+}
+
+fn question(program: &str) -> Question {
+    Question {
+        name: "a.jq".into(),
+        program: program.into(),
+        seed: "run".into(),
+        id: Some(".id".into()),
+        memory: MEMORY,
+        patience: LONG,
+        ..Question::default()
+    }
+}
+
+fn stream(question: &Question, input: &str, workers: usize) -> Result<(Tally, String), StreamError> {
+    let child = JqChild::new(std::env::current_exe().unwrap());
+    let mut outputs = Vec::new();
+    let mut sink = |bytes: &[u8]| {
+        outputs.extend_from_slice(bytes);
+        Ok(())
+    };
+    let tell = Tell::quiet();
+    let tally = child.stream(question, (Shape::Values, &mut input.as_bytes()), workers, &mut sink, &tell)?;
+    Ok((tally, String::from_utf8(outputs).unwrap()))
+}
+
+/// Records of a few batches: `{"id":"0","kind":"even","pad":…}`.
+fn records(count: usize) -> String {
+    let record = |n: usize| {
+        json!({"id": n.to_string(), "kind": (if n.is_multiple_of(2) { "even" } else { "odd" }), "pad": "x".repeat(2000)}).to_string()
+    };
+    (0..count).map(record).collect()
+}
+
+fn a_stream_keeps_its_order_and_is_counted() {
+    let mut question = question("select(.kind == \"odd\") | {id, kind: \"out\"}, 1.50");
+    question.kind_in = Some(".kind".into());
+    question.kind_out = Some(".kind? // \"number\"".into());
+    for workers in [1, 3] {
+        let (tally, outputs) = stream(&question, &records(4000), workers).unwrap();
+        let expected: String =
+            (0..2000).map(|n| format!("{{\"id\":\"{}\",\"kind\":\"out\"}}\n1.50\n", 2 * n + 1)).collect();
+        assert!(outputs == expected, "{workers} workers");
+        assert_eq!((tally.records, tally.outputs), (4000, 4000));
+        assert_eq!(json!(tally.kinds_in), json!({"even": 2000, "odd": 2000}));
+        assert_eq!(json!(tally.kinds_out), json!({"number": 2000, "out": 2000}));
+    }
+    assert_eq!(stream(&question, "", 2).unwrap(), (Tally::default(), String::new()));
+}
+
+fn what_goes_wrong_in_a_stream_names_the_record() {
+    let wrong = |program: &str, input: &str| stream(&question(program), input, 2).unwrap_err().to_string();
+    let many = records(3000);
+    let offset = many.find("{\"id\":\"1700\"").unwrap();
+    let died = |help: &str| {
+        format!("run a.jq on record 1701 at byte {offset}: the program died of signal 6; {help}")
+    };
+    let at = format!("run a.jq on record 1701 at byte {offset} (`1700`): ");
+    let poison = |what: &str| format!("if .id == \"1700\" then {what} else .id end");
+    assert_eq!(wrong(&poison(".pad.x"), &many), at.clone() + "cannot index a text");
+    assert_eq!(wrong(&poison("error(\"no\")"), &many), at + "no");
+    let help = "it calls itself without end, or builds a value that is nested too deeply";
+    assert_eq!(wrong(&format!("def f: 1 + f; {}", poison("f")), &many), died(help));
+    let help = "it wanted more than 256 MiB of memory";
+    assert_eq!(wrong(&poison("[range(1000000000)] | length"), &many), died(help));
+    // The first record with an error is named, whatever comes later.
+    assert!(wrong(&poison("error(\"no\")"), &(many.clone() + "{\"id")).contains("record 1701"));
+    assert_eq!(
+        wrong(".id", &(many.clone() + "{\"id")),
+        format!(
+            "read record 3001 at byte {}: the stream ends at byte {} in the middle of it",
+            many.len(),
+            many.len() + 4
+        )
+    );
+    assert_eq!(
+        wrong(".", "{}{\"a\" 1}"),
+        "run a.jq on record 2 at byte 2: it is not JSON: a colon is expected at its byte 5"
+    );
+    assert_eq!(wrong(". | nosuch", "{}"), "use a.jq: there is no function `nosuch/0`");
+    let mut slow = question(&format!("def f: f; {}", poison("f")));
+    slow.patience = Duration::from_millis(900);
+    let error = stream(&slow, &many, 2).unwrap_err().to_string();
+    assert_eq!(error, format!("run a.jq on record 1701 at byte {offset}: it was ended after 0 s"));
+    for program in ["/nonexistent", "/bin/true", "/bin/false", "/bin/cat"] {
+        let child = JqChild::new(program.into());
+        let input = &mut many.as_bytes();
+        child.stream(&question("."), (Shape::Values, input), 2, &mut |_| Ok(()), &Tell::quiet()).unwrap_err();
+    }
+    let child = JqChild::new(std::env::current_exe().unwrap());
+    let full = &mut |_: &[u8]| Err("write: it is full".into());
+    let error = child.stream(&question("."), (Shape::Values, &mut many.as_bytes()), 2, full, &Tell::quiet());
+    assert_eq!(error.unwrap_err().to_string(), "write: it is full");
+}
+
+fn a_stream_can_be_stopped() {
+    let child = JqChild::new(std::env::current_exe().unwrap());
+    let tell = Tell::new(Arc::new(|_| ()), Arc::new(AtomicBool::new(true)), Arc::new(Faults::none()));
+    let input = &mut "{}".as_bytes();
+    let error = child.stream(&question("def f: f; f"), (Shape::Values, input), 2, &mut |_| Ok(()), &tell);
+    assert_eq!(error.unwrap_err().halt(), Some(Halt::Interrupted));
+}
+
+fn keys_are_joined_by_an_index_on_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("runs index?.db");
+    let fill = |keys: &str, ascending: bool| -> Result<u64, IndexError> {
+        let mut index = IndexWriter::create(&path, ascending)?;
+        index.lines(keys.as_bytes())?;
+        index.finish()
+    };
+    assert!(matches!(fill("\"b\"\n\"a\"\n", true), Err(IndexError::NotAscending { number: 2, .. })));
+    assert!(matches!(fill("\"b\"\n\"a\"\n\"b\"\n", false), Err(IndexError::Twice { number: 3, .. })));
+    assert!(matches!(fill("1\n", false), Err(IndexError::NotText { number: 1 })));
+    assert_eq!(fill("\"b\"\n\"a\"\n", false).unwrap(), 2);
+    let mut question = question("[rank(\"runs\"; .id), known(\"runs\"; .id)]");
+    question.indexes.insert("runs".into(), path.clone());
+    let outputs = stream(&question, r#"{"id":"a"}{"id":"c"}{"id":"b"}"#, 2).unwrap().1;
+    assert_eq!(outputs, "[1,true]\n[null,false]\n[0,true]\n");
+    question.program = "rank(\"users\"; .id)".into();
+    let error = stream(&question, "{\"id\":\"a\"}", 1).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "run a.jq on record 1 at byte 0 (`a`): there is no index `users`; this transform has: runs"
+    );
 }

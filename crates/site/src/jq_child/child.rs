@@ -15,8 +15,11 @@ const OVERHEAD: u64 = 192 * 1024 * 1024;
 pub struct Limits {
     /// Bytes of memory, beside what the child itself takes.
     pub memory: u64,
-    /// Seconds of computing.
+    /// Seconds of computing, of a stream for each batch.
     pub seconds: u64,
+    /// Whether batches of records follow, and not one question.
+    #[serde(default)]
+    pub stream: bool,
 }
 
 /// The second line of the child's input, up to the end.
@@ -43,13 +46,15 @@ impl Limits {
         // No core file: it would hold the operator's data.
         limit(Resource::Core, 0)?;
         limit(Resource::As, self.memory.saturating_add(OVERHEAD))?;
-        limit(Resource::Cpu, self.seconds.saturating_add(1))?;
+        if !self.stream {
+            limit(Resource::Cpu, self.seconds.saturating_add(1))?;
+        }
         limit(Resource::Fsize, self.memory)?;
         Ok(())
     }
 }
 
-/// Serves one question and returns; for the binary's hidden subcommand and nothing else, since the limits stay.
+/// Serves one question, or the batches of a stream, and returns; for the binary's hidden subcommand and nothing else, since the limits stay.
 pub fn serve(mut stdin: impl Read, mut stdout: impl Write) -> io::Result<()> {
     let mut head = Vec::new();
     let mut byte = [0];
@@ -59,6 +64,9 @@ pub fn serve(mut stdin: impl Read, mut stdout: impl Write) -> io::Result<()> {
     let limits: Limits = serde_json::from_slice(&head)?;
     // Before the question is parsed, since parsing takes memory too.
     limits.apply()?;
+    if limits.stream {
+        return super::serve_stream::serve(io::BufReader::new(stdin), stdout);
+    }
     let mut question = Vec::new();
     stdin.read_to_end(&mut question)?;
     stdout.write_all(&answer(&question)?)?;

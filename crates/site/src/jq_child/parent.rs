@@ -84,7 +84,7 @@ impl JqChild {
         tell: &Tell,
     ) -> Result<Vec<Value>, JqChildError> {
         let fail = |source| JqChildError::Io { program: self.program.clone(), source };
-        let limits = Limits { memory, seconds: deadline.as_secs() };
+        let limits = Limits { memory, seconds: deadline.as_secs(), stream: false };
         let question = Question { program: text.to_owned(), vars: vars.to_vec(), input: input.clone() };
         let stdin = question_file(&limits, &question).map_err(fail)?;
         let (mut stdout, mut stderr) = (file("out").map_err(fail)?, file("err").map_err(fail)?);
@@ -139,7 +139,7 @@ impl JqChild {
 }
 
 /// Files in memory: neither side can block the other, and no data touches a disk.
-fn file(name: &str) -> io::Result<File> {
+pub(super) fn file(name: &str) -> io::Result<File> {
     Ok(File::from(rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC)?))
 }
 
@@ -154,14 +154,14 @@ fn question_file(limits: &Limits, question: &Question) -> io::Result<File> {
     Ok(file)
 }
 
-fn tail(stderr: &mut File) -> String {
+pub(super) fn tail(stderr: &mut File) -> String {
     let mut text = Vec::new();
     let _ = stderr.rewind();
     let _ = stderr.take(64 * 1024).read_to_end(&mut text);
     String::from_utf8_lossy(&text).into_owned()
 }
 
-fn help(signal: i32, memory: u64, stderr: &str) -> String {
+pub(super) fn help(signal: i32, memory: u64, stderr: &str) -> String {
     use rustix::process::Signal;
     let is = |which: Signal| which.as_raw() == signal;
     let mebibytes = memory / (1024 * 1024);
