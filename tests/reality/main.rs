@@ -2,6 +2,7 @@
 //! checkout, or in the folder that SWITCHBACK_SHARED names. Elsewhere these tests pass and say so by their output.
 #![allow(clippy::unwrap_used)]
 
+mod agola_programs;
 #[path = "../support/plain_copy.rs"]
 mod plain_copy;
 #[path = "../systems/support.rs"]
