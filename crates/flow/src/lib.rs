@@ -1,5 +1,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
-//! Moving records between databases: at the databases' own speed, resumable at any cut, proven at both ends.
+//! Moving records: between databases at the databases' own speed, resumable at any cut, proven at both ends; and
+//! through jq programs.
 
 pub mod cell;
 pub mod end;
@@ -7,6 +8,7 @@ pub mod error;
 pub mod job;
 pub mod postgres;
 pub mod run;
+pub mod transform;
 pub mod typed;
 
 pub use end::{CursorKey, Difference, Differs, End, Options, Report, TableProof};

@@ -14,6 +14,7 @@ pub mod diagnostic;
 pub mod diff;
 pub mod digest;
 pub mod each;
+pub mod equation;
 pub mod jq;
 pub mod path;
 pub mod phase;
