@@ -13,7 +13,7 @@ use switchback_site::{Failure, Faults, Halt, Tell};
 
 fn main() {
     if std::env::args().nth(1).as_deref() == Some("jq-child") {
-        let served = serve(std::io::stdin().lock(), std::io::stdout().lock());
+        let served = serve(std::io::stdin().lock(), std::io::stdout().lock(), std::io::stderr());
         std::process::exit(i32::from(served.is_err()));
     }
     passes_follow_each_other_and_are_counted();

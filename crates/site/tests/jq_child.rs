@@ -17,7 +17,7 @@ const MEMORY: u64 = 256 * 1024 * 1024;
 
 fn main() {
     if std::env::args().nth(1).as_deref() == Some("jq-child") {
-        let served = serve(std::io::stdin().lock(), std::io::stdout().lock());
+        let served = serve(std::io::stdin().lock(), std::io::stdout().lock(), std::io::stderr());
         std::process::exit(i32::from(served.is_err()));
     }
     outputs_and_errors_come_back();
@@ -100,7 +100,7 @@ fn stream(question: &Question, input: &str, workers: usize) -> Result<(Tally, St
 /// Records of a few batches: `{"id":"0","kind":"even","pad":…}`.
 fn records(count: usize) -> String {
     let record = |n: usize| {
-        json!({"id": n.to_string(), "kind": (if n % 2 == 0 { "even" } else { "odd" }), "pad": "x".repeat(2000)}).to_string()
+        json!({"id": n.to_string(), "kind": (if n.is_multiple_of(2) { "even" } else { "odd" }), "pad": "x".repeat(2000)}).to_string()
     };
     (0..count).map(record).collect()
 }

@@ -1,6 +1,7 @@
 //! The child's side: limits first, then one document in and one out.
 
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
@@ -55,7 +56,9 @@ impl Limits {
 }
 
 /// Serves one question, or the batches of a stream, and returns; for the binary's hidden subcommand and nothing else, since the limits stay.
-pub fn serve(mut stdin: impl Read, mut stdout: impl Write) -> io::Result<()> {
+///
+/// `notes` is the process's stderr: in a stream it is a file, and word of the record at hand is left at its beginning.
+pub fn serve(mut stdin: impl Read, mut stdout: impl Write, notes: impl AsFd) -> io::Result<()> {
     let mut head = Vec::new();
     let mut byte = [0];
     while stdin.read(&mut byte)? == 1 && byte[0] != b'\n' && head.len() < 4096 {
@@ -65,7 +68,7 @@ pub fn serve(mut stdin: impl Read, mut stdout: impl Write) -> io::Result<()> {
     // Before the question is parsed, since parsing takes memory too.
     limits.apply()?;
     if limits.stream {
-        return super::serve_stream::serve(io::BufReader::new(stdin), stdout);
+        return super::serve_stream::serve(io::BufReader::new(stdin), stdout, notes.as_fd());
     }
     let mut question = Vec::new();
     stdin.read_to_end(&mut question)?;
@@ -107,6 +110,6 @@ mod tests {
         assert!(answer(b"").is_err());
         assert!(answer(b"{}").is_err());
         // The limits are not read, so that this process is not limited.
-        assert!(serve(&b"nonsense\n{}"[..], Vec::new()).is_err());
+        assert!(serve(&b"nonsense\n{}"[..], Vec::new(), io::stdin()).is_err());
     }
 }

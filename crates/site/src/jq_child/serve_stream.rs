@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
+use std::os::fd::BorrowedFd;
 
 use bytes::Bytes;
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -17,9 +18,9 @@ const KINDS: usize = 1000;
 const ID: usize = 100;
 
 /// Answers batches until there are no more.
-pub(super) fn serve(mut stdin: impl Read, mut stdout: impl Write) -> io::Result<()> {
+pub(super) fn serve(mut stdin: impl Read, mut stdout: impl Write, notes: BorrowedFd<'_>) -> io::Result<()> {
     let Some((setup, _)) = receive::<Setup>(&mut stdin)? else { return Ok(()) };
-    let work = Work::new(&setup);
+    let work = Work::new(&setup, notes);
     while let Some((place, batch)) = receive::<Place>(&mut stdin)? {
         spare_seconds(setup.seconds)?;
         let (word, outputs) = match &work {
@@ -38,7 +39,8 @@ fn spare_seconds(seconds: u64) -> io::Result<()> {
     Ok(setrlimit(Resource::Cpu, Rlimit { current: Some(until), maximum: None })?)
 }
 
-struct Work {
+struct Work<'a> {
+    notes: BorrowedFd<'a>,
     program: Program,
     values: Values,
     id: Option<Program>,
@@ -66,8 +68,8 @@ impl World for Around {
     }
 }
 
-impl Work {
-    fn new(setup: &Setup) -> Result<Work, JqError> {
+impl<'a> Work<'a> {
+    fn new(setup: &Setup, notes: BorrowedFd<'a>) -> Result<Work<'a>, JqError> {
         let (names, values): (Vec<_>, Vec<_>) = setup.vars.iter().cloned().unzip();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let beside =
@@ -81,6 +83,7 @@ impl Work {
             indexes.insert(name.clone(), index);
         }
         Ok(Work {
+            notes,
             program: Program::over_records(&setup.program, &names)?,
             values: Values::new(values),
             id: beside(&setup.id)?,
@@ -109,7 +112,7 @@ impl Work {
         tally: &mut Tally,
         outputs: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
-        note(record.number, record.offset);
+        note(self.notes, record.number, record.offset);
         let refusal = |id, wrong| Refusal { number: record.number, offset: record.offset, id, wrong };
         // A record at the very end was held back by the splitter, so it may lie elsewhere.
         let shared = batch.as_ptr_range().contains(&record.bytes.as_ptr());
@@ -158,11 +161,11 @@ fn count(
 }
 
 /// Leaves word of the record at hand where the parent finds it after our death: at the beginning of our stderr, which is a file.
-fn note(number: u64, offset: u64) {
+fn note(notes: BorrowedFd<'_>, number: u64, offset: u64) {
     let mut words = [0; 16];
     words[..8].copy_from_slice(&number.to_le_bytes());
     words[8..].copy_from_slice(&offset.to_le_bytes());
-    let _ = rustix::io::pwrite(rustix::stdio::stderr(), &words, 0);
+    let _ = rustix::io::pwrite(notes, &words, 0);
 }
 
 impl From<RecordError> for Refusal {
