@@ -12,8 +12,11 @@ use switchback_site::jq_child::{IndexWriter, JqChild, Question};
 
 const MEMORY: u64 = 256 << 20;
 
-/// The indexes of a component: name, program, whether the keys must ascend.
-const INDEXES: [(&str, &[(&str, &str, bool)]); 2] = [
+/// An index: name, program, whether the keys must ascend.
+type Index = (&'static str, &'static str, bool);
+
+/// The indexes of each component.
+const INDEXES: [(&str, &[Index]); 2] = [
     (
         "runservice",
         &[
