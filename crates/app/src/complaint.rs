@@ -161,7 +161,7 @@ impl From<RunError> for Complaint {
                     .help("somebody changed the journal; its backups lie beside it, in `backup/`")
             }
             RunError::Unfinished(trouble) => {
-                let code = if trouble.code == "R004" { "R004" } else { "R034" };
+                let code = if trouble.code == "R005" { "R005" } else { "R034" };
                 let mut complaint = Complaint::new(exit::INTERRUPTED, code, format!("cannot {}", chain(&error)));
                 if let Some(item) = complaint.items.last_mut() {
                     item.details.clone_from(&trouble.details);

@@ -68,7 +68,7 @@ impl<'a> Servers<'a> {
         }
         let times =
             if self.returned == TIMES { format!(", for the {}th time", TIMES + 1) } else { String::new() };
-        let mut trouble = trouble("R004", format!("a database server went away{times}: {why}"));
+        let mut trouble = trouble("R005", format!("a database server went away{times}: {why}"));
         if last != why {
             trouble.details.push(format!("cannot {last}"));
         }

@@ -90,7 +90,7 @@ fn a_server_that_stays_away_leaves_the_run_open() {
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(30), "{text}");
     for words in
-        ["[R004]", "a database server went away", "its log says why", "the run is open", "switchback resume"]
+        ["[R005]", "a database server went away", "its log says why", "the run is open", "switchback resume"]
     {
         assert!(text.contains(words), "{words}: {text}");
     }
