@@ -3,7 +3,9 @@
 use std::io;
 use std::time::Duration;
 
+use ureq::config::ConfigBuilder;
 use ureq::http;
+use ureq::typestate::AgentScope;
 
 use super::error::HttpError;
 use super::tls;
@@ -14,7 +16,7 @@ use crate::tell::Tell;
 pub const BODY_LIMIT: u64 = 64 * 1024 * 1024;
 
 /// How many redirects on the same origin a `GET` follows.
-const REDIRECTS: usize = 5;
+pub(super) const REDIRECTS: usize = 5;
 
 const USER_AGENT: &str = concat!("switchback/", env!("CARGO_PKG_VERSION"));
 
@@ -131,7 +133,7 @@ pub fn send(request: Request<'_>, tell: &Tell) -> Result<Response, HttpError> {
 fn exchange(request: Request<'_>) -> Result<Response, HttpError> {
     let url = request.url;
     let agent = agent(url, request.timeout)?;
-    let head = head(&request)?;
+    let head = head(request.method, url, request.headers)?;
     // PUT and POST announce an empty body too: a server may refuse one without a length.
     let empty = matches!(request.method, Method::Put | Method::Post | Method::Patch).then_some(&b""[..]);
     let answer = match request.body.or(empty) {
@@ -145,23 +147,31 @@ fn exchange(request: Request<'_>) -> Result<Response, HttpError> {
     if body.len() as u64 > BODY_LIMIT {
         return Err(HttpError::TooLarge { url: url.to_string(), limit: BODY_LIMIT });
     }
+    Ok(Response { status: parts.status.as_u16(), headers: texts(&parts.headers), body })
+}
+
+/// Returns headers as a [`Response`] holds them.
+pub(super) fn texts(headers: &http::HeaderMap) -> Vec<(String, String)> {
     let text = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
         Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
     };
-    let headers = parts.headers.iter().filter_map(text).collect();
-    Ok(Response { status: parts.status.as_u16(), headers, body })
+    headers.iter().filter_map(text).collect()
 }
 
 /// A new agent for every request: a connection kept from before a restart would be dead, and whether a request on it
 /// was heard could not be told.
 fn agent(url: &Url, timeout: Duration) -> Result<ureq::Agent, HttpError> {
+    Ok(config(url)?.timeout_global(Some(timeout)).build().new_agent())
+}
+
+/// What every exchange with `url` has in common: no redirects, no connection used twice, our trust.
+pub(super) fn config(url: &Url) -> Result<ConfigBuilder<AgentScope>, HttpError> {
     let mut config = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
         .max_idle_connections(0)
         .allow_non_standard_methods(true)
-        .timeout_global(Some(timeout))
         .user_agent(USER_AGENT);
     if url.is_loopback() {
         config = config.proxy(None);
@@ -170,23 +180,23 @@ fn agent(url: &Url, timeout: Duration) -> Result<ureq::Agent, HttpError> {
         let tls = tls::config().map_err(|looked| HttpError::NoRoots { url: url.to_string(), looked })?;
         config = config.tls_config(tls);
     }
-    Ok(config.build().new_agent())
+    Ok(config)
 }
 
-fn head(request: &Request<'_>) -> Result<http::Request<()>, HttpError> {
-    let method = match request.method {
+pub(super) fn head(method: Method, url: &Url, headers: &Headers) -> Result<http::Request<()>, HttpError> {
+    let method = match method {
         Method::Get => http::Method::GET,
         Method::Post => http::Method::POST,
         Method::Put => http::Method::PUT,
         Method::Patch => http::Method::PATCH,
         Method::Delete => http::Method::DELETE,
     };
-    let head = http::Request::builder().method(method).uri(request.url.as_str());
+    let head = http::Request::builder().method(method).uri(url.as_str());
     let mut head = head.body(()).map_err(|_| HttpError::BadUrl {
-        shown: request.url.to_string(),
+        shown: url.to_string(),
         why: "the HTTP library does not take it",
     })?;
-    for (name, value) in request.headers {
+    for (name, value) in headers {
         let bad = || HttpError::BadHeader { name: name.clone() };
         let key = http::HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
         let value = http::HeaderValue::from_bytes(value.as_bytes()).map_err(|_| bad())?;
@@ -195,7 +205,7 @@ fn head(request: &Request<'_>) -> Result<http::Request<()>, HttpError> {
     Ok(head)
 }
 
-fn classify(error: ureq::Error, url: &Url, after: Duration) -> HttpError {
+pub(super) fn classify(error: ureq::Error, url: &Url, after: Duration) -> HttpError {
     use io::ErrorKind::{
         AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkDown, NetworkUnreachable, NotFound,
     };
@@ -212,6 +222,10 @@ fn classify(error: ureq::Error, url: &Url, after: Duration) -> HttpError {
             HttpError::Unreachable { url, source: io::ErrorKind::TimedOut.into() }
         }
         ureq::Error::Timeout(_) => HttpError::Timeout { url, after },
+        // The connection ended in the middle of what marks a chunk.
+        ureq::Error::BodyStalled => {
+            HttpError::Broken { url, source: io::Error::new(io::ErrorKind::UnexpectedEof, "it hung up") }
+        }
         ureq::Error::BodyExceedsLimit(_) => HttpError::TooLarge { url, limit: BODY_LIMIT },
         ureq::Error::Io(source) => match source.kind() {
             ConnectionRefused | HostUnreachable | NetworkUnreachable | NetworkDown | AddrNotAvailable => {

@@ -1,6 +1,7 @@
 //! Why there is no answer to a request.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::tell::{Failure, Halt};
@@ -49,6 +50,20 @@ pub enum HttpError {
     BadHeader {
         /// The name. The value may be a secret.
         name: String,
+    },
+    /// A header that would change how a transfer is carried out.
+    #[error("send the header {name:?}: the transfer sets it itself")]
+    TakenHeader {
+        /// The name.
+        name: String,
+    },
+    /// The file that was to be sent cannot be read as it was when the sending began.
+    #[error("send {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
     },
     /// The answer is larger than what is held in memory.
     #[error("read the answer of {url}: it is larger than {limit} bytes")]
