@@ -8,6 +8,7 @@ mod error;
 mod line;
 mod said;
 mod tls;
+mod upload;
 mod url;
 mod watch;
 
@@ -16,4 +17,5 @@ pub use download::{Download, Downloaded, download};
 pub use download_error::DownloadError;
 pub use error::HttpError;
 pub(crate) use tls::bundles;
+pub use upload::{Upload, upload};
 pub use url::{Part, Url};
