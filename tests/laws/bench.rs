@@ -93,6 +93,7 @@ impl Bench {
             services: root.join("services"),
             logs: dir.logs(),
             backups: dir.backups(),
+            artifacts: dir.artifacts(),
             program: PathBuf::from(env!("CARGO_BIN_EXE_switchback")),
         };
         let mut bench = Bench {
@@ -276,9 +277,9 @@ impl Bench {
         seen
     }
 
-    /// What the run holds of the site: backups and kept copies, by name.
+    /// What the run holds: backups, kept copies and artifacts, by name.
     pub fn held(&self) -> Vec<String> {
-        let held = [self.dir.keep(), self.dir.backups()];
+        let held = [self.dir.keep(), self.dir.backups(), self.dir.artifacts()];
         held.iter().flat_map(|folder| files(folder)).map(|path| self.placeless(&json!(path))).collect()
     }
 

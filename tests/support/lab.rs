@@ -215,6 +215,7 @@ pub fn make_plan(playbook: &LoadedPlaybook, site_file: &str, folder: &Path, stat
             services: state.services(),
             logs: state.logs(),
             backups: state.root().join("none"),
+            artifacts: state.root().join("none"),
             program: PROGRAM.into(),
         };
         Site::open(targets, dirs)

@@ -26,6 +26,10 @@ targets:
       enter: {method: put, url: "${url}/maintenance"}
       leave: {method: delete, url: "${url}/maintenance"}
       is_on: {get: "${url}/maintenance", jq: .on}
+artifacts:
+  export: {type: notes.v1, format: json-values}
+  moved: {type: notes.v2, format: json-lines}
+  back: {type: notes.v2, format: json-lines}
 version:
   detect:
     - {in: db, sql: "SELECT version FROM meta", means: {"1": "1.0", "2": "2.0"}}
@@ -47,6 +51,7 @@ fn load(name: &str, text: String) {
     let source = Source::new(name, text);
     let beside = Files::from([
         ("move.sql".to_owned(), "DELETE FROM settings".to_owned()),
+        ("users.jq".to_owned(), "select(.type == \"user\")".to_owned()),
         ("tables.yaml".to_owned(), "tables: [{from: a, columns: [id]}]".to_owned()),
     ]);
     if let Err(wrong) = LoadedPlaybook::load(source.clone(), beside, &switchback_steps::registry()) {

@@ -176,6 +176,9 @@ pub enum Command {
         /// Another run than the newest open one, or the newest if none is open
         #[arg(long, value_name = "NAME")]
         run: Option<String>,
+        /// Only the exports with secrets in them go; the way back stays
+        #[arg(long)]
+        secrets_only: bool,
         /// Does not ask
         #[arg(long)]
         yes: bool,

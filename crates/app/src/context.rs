@@ -111,6 +111,7 @@ impl Context {
                 services: self.state.services(),
                 logs: self.state.logs(),
                 backups: self.state.root().join("none"),
+                artifacts: self.state.root().join("none"),
                 program: driver().program,
             };
             Site::open(targets, dirs)

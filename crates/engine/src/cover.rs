@@ -1,5 +1,6 @@
 //! The cover: everything that a plan changes has a way back, and nothing is changed while writers are in.
 
+use crate::artifacts::misplaced;
 use crate::draft::Draft;
 use crate::planner::{OwnSteps, Refusal};
 use crate::step::AnyStep;
@@ -30,6 +31,9 @@ pub(crate) fn cover(
         refusal
     };
     let mut refusals = Vec::new();
+    for found in misplaced(drafts.iter().map(|draft| draft.step.as_ref())) {
+        refusals.push(placed(found.step, "P046", found.message, found.help));
+    }
     for found in writers_in(order(), targets) {
         let kind = drafts[found.step].step.kind();
         refusals.push(placed(found.step, "P040", found.message(kind), found.help()));
@@ -115,7 +119,7 @@ fn touched(drafts: &[Draft], access: Access) -> impl Iterator<Item = String> {
 }
 
 /// Every store that only a backup can bring back: written by a step whose way back is a restore, or kept by a service
-/// that is started, because a new release may migrate at its start.
+/// that is started, because a new release may migrate at its start, or that is sent something to store.
 fn stores_at_risk(drafts: &[Draft], targets: &BTreeMap<String, TargetDef>) -> BTreeSet<String> {
     let mut stores = BTreeSet::new();
     for draft in drafts {
@@ -124,7 +128,7 @@ fn stores_at_risk(drafts: &[Draft], targets: &BTreeMap<String, TargetDef>) -> BT
                 Access::Writes if draft.step.reversal() == Reversal::ByRestore => {
                     stores.insert(touch.target);
                 }
-                Access::Starts => stores.extend(stores_of(&touch.target, targets)),
+                Access::Starts | Access::Feeds => stores.extend(stores_of(&touch.target, targets)),
                 _ => {}
             }
         }

@@ -170,7 +170,8 @@ mod tests {
         let path = folder.join("app.db").display().to_string();
         let targets = BTreeMap::from([("db".to_owned(), TargetDef::Sqlite { path })]);
         let none = || folder.join("none");
-        let dirs = SiteDirs { services: none(), logs: none(), backups: none(), program: none() };
+        let dirs =
+            SiteDirs { services: none(), logs: none(), backups: none(), artifacts: none(), program: none() };
         let site = Site::open(&targets, dirs).unwrap();
         let step = Box::new(BacksUp("db".to_owned()));
         let draft = Draft::plain(Phase::Change, step);

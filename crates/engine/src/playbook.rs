@@ -1,5 +1,6 @@
 //! A playbook with its files, read and checked.
 
+use crate::artifacts::misplaced;
 use crate::cover::{WrittenReadOnly, writers_in, written_read_only};
 use crate::each;
 use crate::registry::Registry;
@@ -94,6 +95,17 @@ impl LoadedPlaybook {
                         steps.push((phase, step, entry.kind.span));
                     }
                 });
+            }
+            // A step that did not compile may have been the one that makes it.
+            let found = if cx.out.has_errors() {
+                Vec::new()
+            } else {
+                misplaced(steps.iter().map(|(_, step, _)| step.as_ref()))
+            };
+            for found in found {
+                let span = steps[found.step].2;
+                cx.out
+                    .push(Diagnostic::error("P046", found.message).at(span, "of this step").help(found.help));
             }
             let order = || steps.iter().map(|(phase, step, _)| (*phase, step.touches()));
             for found in written_read_only(order(), &cx.targets) {

@@ -4,9 +4,10 @@ use crate::registry::Registry;
 use crate::run_dir::{RunDirError, make_private};
 use crate::session::{Driver, Session, SessionError};
 use crate::state_dir::StateDir;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use switchback_model::address;
+use switchback_model::artifact::Artifact;
 use switchback_model::plan::Plan;
 use switchback_model::target::TargetDef;
 use switchback_site::postgres::scratch::{copy, create};
@@ -139,6 +140,7 @@ pub fn set_up(
         services: state.services(),
         logs: folder.join("logs"),
         backups: folder.join("none"),
+        artifacts: folder.join("none"),
         program: driver.program.clone(),
     };
     let site = Site::open(&targets, dirs)?.for_rehearsal();
@@ -162,6 +164,22 @@ pub fn set_up(
         },
         Err(_) => true,
     });
+    // What is made from something that is not made in a rehearsal is not made either.
+    let mut made = BTreeSet::new();
+    scratch.steps.retain(|planned| match registry.read(&planned.kind, planned.body.clone()) {
+        Ok(step) => match step.takes().into_iter().find(|artifact| !made.contains(&artifact.label())) {
+            Some(missing) => {
+                let why = format!("it reads {}, which is not made in a rehearsal", missing.label());
+                left_out.push((planned.id.clone(), why));
+                false
+            }
+            None => {
+                made.extend(step.makes().iter().map(Artifact::label));
+                true
+            }
+        },
+        Err(_) => true,
+    });
     let scratch = scratch.seal();
     let session =
         Session::create(&folder.join("runs").join("rehearsal"), state, scratch, registry, driver, true)?;
@@ -180,6 +198,7 @@ fn copy_targets(
         services: copies.to_owned(),
         logs: copies.to_owned(),
         backups: copies.to_owned(),
+        artifacts: copies.to_owned(),
         program: driver.program.clone(),
     };
     let original = Site::open(targets, dirs)?;

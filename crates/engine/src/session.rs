@@ -260,6 +260,7 @@ fn open_site(
         services: state.services(),
         logs: dir.logs(),
         backups: dir.backups(),
+        artifacts: dir.artifacts(),
         program: driver.program.clone(),
     };
     let site = Site::open(&plan.targets, dirs)?;

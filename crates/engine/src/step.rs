@@ -7,6 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use switchback_model::artifact::Artifact;
 use switchback_model::phase::Phase;
 use switchback_model::plan::{Reversal, Touch};
 use switchback_site::{Site, Tell};
@@ -120,6 +121,14 @@ pub trait Step: Serialize + DeserializeOwned + Debug + Send + Sync + Sized + 'st
     fn join(&self, _next: &Self) -> Option<Self> {
         None
     }
+    /// Names the artifacts that it makes, whole when it is applied and gone when it is undone.
+    fn makes(&self) -> Vec<Artifact> {
+        Vec::new()
+    }
+    /// Names the artifacts that it reads.
+    fn takes(&self) -> Vec<Artifact> {
+        Vec::new()
+    }
     /// Says what a person has to know or do around this step; shown in the plan.
     fn by_hand(&self, _site: &Site) -> Option<String> {
         None
@@ -146,6 +155,8 @@ pub trait AnyStep: Debug + Send + Sync {
     fn undo(&self, site: &Site, before: &Value, work: &Work<'_>) -> Result<(), StepError>;
     fn vouch(&self, before: &Value, stores: &BTreeMap<String, Value>) -> Result<(), StepError>;
     fn join(&self, next: &dyn AnyStep) -> Option<Box<dyn AnyStep>>;
+    fn makes(&self) -> Vec<Artifact>;
+    fn takes(&self) -> Vec<Artifact>;
     fn by_hand(&self, site: &Site) -> Option<String>;
     fn not_rehearsed(&self, site: &Site) -> Option<String>;
 }
@@ -190,6 +201,12 @@ impl<S: Step> AnyStep for S {
     fn join(&self, next: &dyn AnyStep) -> Option<Box<dyn AnyStep>> {
         let next: S = (next.kind() == S::KIND).then(|| serde_json::from_value(next.body()).ok())??;
         Step::join(self, &next).map(|joined| Box::new(joined) as Box<dyn AnyStep>)
+    }
+    fn makes(&self) -> Vec<Artifact> {
+        Step::makes(self)
+    }
+    fn takes(&self) -> Vec<Artifact> {
+        Step::takes(self)
     }
     fn by_hand(&self, site: &Site) -> Option<String> {
         Step::by_hand(self, site)

@@ -8,6 +8,7 @@ pub mod error;
 pub mod job;
 pub mod postgres;
 pub mod run;
+pub mod same;
 pub mod transform;
 pub mod typed;
 

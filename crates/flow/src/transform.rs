@@ -10,29 +10,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use switchback_model::equation::{Counts, Equation};
+use switchback_model::program::{IndexOf, Named};
 use switchback_model::records::Shape;
 use switchback_site::jq_child::{IndexError, IndexWriter, JqChild, Question, StreamError, Tally};
 use switchback_site::tell::{Failure, Halt, Tell};
-
-/// A jq program and what people know it by.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Named {
-    /// The name of its file, or of what it is for.
-    pub name: String,
-    /// The program.
-    pub program: String,
-}
-
-/// Keys that programs can look for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IndexOf {
-    /// The name that `rank` and `known` are given.
-    pub name: String,
-    /// Gives the keys of a record: texts.
-    pub of: String,
-    /// Whether each key must be above the one before it.
-    pub ascending: bool,
-}
 
 /// What is done to the records. Plain data, without the places.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +35,7 @@ pub struct Recipe {
 }
 
 /// Where and with what.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Bench<'a> {
     /// How the children are started.
     pub child: &'a JqChild,
@@ -132,14 +113,39 @@ impl Failure for TransformError {
 /// Carries it out. After `Ok` the output and its counts are whole, and the output is synced; giving it its name is the
 /// caller's. A repeat over the same input gives the same bytes.
 pub fn transform(recipe: &Recipe, bench: &Bench<'_>, tell: &Tell) -> Result<Made, TransformError> {
-    let mut work = Work { recipe, bench, indexes: BTreeMap::new(), scratch: Vec::new(), tell };
-    let made = work.everything();
-    // Scratch, whatever the end; what cannot be taken away is written over next time.
-    work.scratch.iter().for_each(|path| drop(std::fs::remove_file(path)));
-    made
+    Work::new(recipe, bench, tell).over_indexes(|work| {
+        let counted = work.counted()?;
+        work.adds_up(Made { counted, ..work.passes()? })
+    })
 }
 
-struct Work<'a> {
+/// Weighs what a command made of the same records: its records and kinds are counted, and the equations must hold. `lost` are
+/// counts that the command has told itself.
+pub fn weigh(
+    recipe: &Recipe,
+    bench: &Bench<'_>,
+    lost: BTreeMap<String, u64>,
+    tell: &Tell,
+) -> Result<Made, TransformError> {
+    Work::new(recipe, bench, tell).over_indexes(|work| {
+        let mut counted = work.counted()?;
+        counted.extend(lost);
+        let nothing = Named { name: "the count".to_owned(), program: "empty".to_owned() };
+        let input = work.pass(&nothing, true, &mut |_| Ok(()))?;
+        // What goes in there has come out here.
+        let made = Bench { from: bench.into, shape: Shape::Lines, ..*bench };
+        let kinds = Recipe { kind_in: recipe.kind_out.clone(), ..Recipe::default() };
+        let output = Work::new(&kinds, &made, tell).pass(&nothing, true, &mut |_| Ok(()))?;
+        let tally = Tally { outputs: output.records, kinds_out: output.kinds_in, ..input };
+        let (bytes, blake3) = switchback_site::artifacts::digest(bench.into, tell).map_err(|error| {
+            let wrong = io::Error::other(error);
+            TransformError::File { doing: "read", path: bench.into.to_owned(), source: wrong }
+        })?;
+        work.adds_up(Made { bytes, blake3, tally, counted })
+    })
+}
+
+pub(crate) struct Work<'a> {
     recipe: &'a Recipe,
     bench: &'a Bench<'a>,
     indexes: BTreeMap<String, PathBuf>,
@@ -148,8 +154,23 @@ struct Work<'a> {
     tell: &'a Tell,
 }
 
-impl Work<'_> {
-    fn everything(&mut self) -> Result<Made, TransformError> {
+impl<'a> Work<'a> {
+    pub(crate) fn new(recipe: &'a Recipe, bench: &'a Bench<'a>, tell: &'a Tell) -> Work<'a> {
+        Work { recipe, bench, indexes: BTreeMap::new(), scratch: Vec::new(), tell }
+    }
+
+    /// Does a part of the work between the making of the indexes and their end.
+    pub(crate) fn over_indexes<T>(
+        mut self,
+        part: impl FnOnce(&Work<'_>) -> Result<T, TransformError>,
+    ) -> Result<T, TransformError> {
+        let done = self.make_indexes().and_then(|()| part(&self));
+        // Scratch, whatever the end; what cannot be taken away is written over next time.
+        self.scratch.iter().for_each(|path| drop(std::fs::remove_file(path)));
+        done
+    }
+
+    fn make_indexes(&mut self) -> Result<(), TransformError> {
         let mut indexes = BTreeMap::new();
         for (number, index) in self.recipe.indexes.iter().enumerate() {
             // By number: a name of a playbook is no file name.
@@ -159,12 +180,21 @@ impl Work<'_> {
             indexes.insert(index.name.clone(), path);
         }
         self.indexes = indexes;
+        Ok(())
+    }
+
+    /// Counts the outputs of the programs that only measure.
+    fn counted(&self) -> Result<BTreeMap<String, u64>, TransformError> {
         let mut counted = BTreeMap::new();
         for program in &self.recipe.counted {
             let tally = self.pass(program, false, &mut |_| Ok(()))?;
             counted.insert(program.name.clone(), tally.outputs);
         }
-        let made = Made { counted, ..self.passes()? };
+        Ok(counted)
+    }
+
+    /// Returns what was made if its counts are as the playbook says.
+    fn adds_up(&self, made: Made) -> Result<Made, TransformError> {
         let counts = Counts {
             input: (made.tally.records, made.tally.kinds_in.clone()),
             output: (made.tally.outputs, made.tally.kinds_out.clone()),
@@ -178,7 +208,7 @@ impl Work<'_> {
     fn index(&self, index: &IndexOf, path: &Path) -> Result<(), TransformError> {
         let wrong = |source| TransformError::Index { name: index.name.clone(), source };
         let mut writer = IndexWriter::create(path, index.ascending).map_err(wrong)?;
-        let program = Named { name: format!("index `{}`", index.name), program: index.of.clone() };
+        let program = index.program();
         let done = self.pass(&program, false, &mut |lines| writer.lines(lines).map_err(Into::into));
         match done {
             Err(TransformError::Stream(StreamError::Sink(error))) => match error.downcast::<IndexError>() {
@@ -225,7 +255,7 @@ impl Work<'_> {
         Ok(Made { bytes, blake3, tally, counted: BTreeMap::new() })
     }
 
-    fn pass(
+    pub(crate) fn pass(
         &self,
         program: &Named,
         with_kinds: bool,

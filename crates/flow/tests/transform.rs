@@ -5,8 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
-use switchback_flow::transform::{Bench, IndexOf, Made, Named, Recipe, TransformError, transform};
+use switchback_flow::transform::{Bench, Made, Recipe, TransformError, transform};
 use switchback_model::equation::Equation;
+use switchback_model::program::{IndexOf, Named};
 use switchback_model::records::Shape;
 use switchback_site::jq_child::{JqChild, serve};
 use switchback_site::{Failure, Faults, Halt, Tell};
@@ -31,6 +32,7 @@ fn recipe() -> Recipe {
         indexes: vec![IndexOf {
             name: "runs".into(),
             of: "select(.t == \"run\") | .id".into(),
+            gives: None,
             ascending: true,
         }],
         passes: vec![

@@ -1,5 +1,6 @@
 //! From a playbook as written to plain data for one site: references resolved, files read, names checked.
 
+mod artifact;
 mod config;
 mod probe;
 mod sql;
@@ -8,7 +9,7 @@ mod value;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Span};
 use crate::each::Item;
-use crate::playbook::{InputType, Playbook};
+use crate::playbook::{ArtifactBody, InputType, Playbook};
 use crate::suggest::closest;
 use crate::target::TargetDef;
 use crate::tree::{Node, Value as Tree};
@@ -35,6 +36,8 @@ pub struct Compile<'a> {
     pub inputs: &'a BTreeMap<String, InputValue>,
     /// The targets, once they are compiled.
     pub targets: BTreeMap<String, TargetDef>,
+    /// The artifacts of the playbook, by name.
+    artifacts: BTreeMap<String, ArtifactBody>,
     /// Targets that do not compile. What is wrong with them is said once, at the target.
     broken: BTreeSet<String>,
     /// The playbook's files.
@@ -53,6 +56,7 @@ impl<'a> Compile<'a> {
         Compile {
             inputs,
             targets: BTreeMap::new(),
+            artifacts: BTreeMap::new(),
             broken: BTreeSet::new(),
             files,
             items: BTreeMap::new(),
@@ -82,6 +86,7 @@ impl<'a> Compile<'a> {
 
     /// Compiles the targets of a playbook.
     pub fn targets(&mut self, playbook: &Playbook) {
+        self.take_artifacts(playbook);
         // Probes of services look into stores, so stores come first.
         let (services, others): (Vec<_>, Vec<_>) =
             playbook.targets.iter().partition(|(_, body)| body.service.is_some() || body.http.is_some());

@@ -6,6 +6,7 @@
 extern crate self as switchback_model;
 
 pub mod address;
+pub mod artifact;
 pub mod compile;
 pub mod config;
 pub mod decide;
@@ -21,6 +22,7 @@ pub mod phase;
 pub mod plan;
 pub mod playbook;
 pub mod probe;
+pub mod program;
 pub mod record;
 pub mod records;
 pub mod run;

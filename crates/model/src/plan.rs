@@ -38,6 +38,8 @@ pub enum Access {
     Stops,
     /// Starts the service.
     Starts,
+    /// Writes into the stores of the service, through it.
+    Feeds,
 }
 
 /// One target that a step touches.

@@ -1,8 +1,10 @@
 //! The playbook as it is written: how one application gets from version to version.
 
+use crate::artifact::ArtifactFormat;
 use crate::config::ConfigFormat;
 use crate::decode::{Decode, Decoder, Duration, Keyed, OneOrMany, Schemas, Spanned};
 use crate::diagnostic::{Diagnostic, Span};
+use crate::program::IndexBody;
 use crate::text::Template;
 use crate::tree::Node;
 use crate::tree::Value as Tree;
@@ -83,8 +85,16 @@ record! {
         pub get: Option<Template>,
         /// The status that the answer must have; else any of 200 to 299.
         pub status: Option<u16>,
-        /// A jq program over the JSON of the answer.
+        /// A jq program over the JSON of the answer, or over each record. A name that ends in `.jq` is a file of the playbook.
         pub jq: Option<Spanned<String>>,
+        /// For a URL whose answer is a stream of records of any size: their format. Each output of `jq:` is a row.
+        pub records: Option<ArtifactFormat>,
+        /// An artifact, for its records: each output of `jq:` is a row.
+        pub of: Option<Template>,
+        /// Indexes over the records, which `jq:` looks into with `known` and `rank`.
+        pub index: Option<Keyed<IndexBody>>,
+        /// For records: `true` takes the number of outputs for the answer.
+        pub count: Option<bool>,
         /// A text, such as an input.
         pub text: Option<Template>,
         /// A file target, for its content.
@@ -197,6 +207,26 @@ record! {
         pub served_by: Option<Spanned<String>>,
         /// For an endpoint: how maintenance is entered and left.
         pub maintenance: Option<MaintenanceBody>,
+        /// For an endpoint: which component answers there. Artifacts of other components are neither fetched from it nor sent.
+        pub component: Option<Spanned<String>>,
+        /// For an endpoint: the types of the artifacts that may be sent to it.
+        pub accepts: Vec<Spanned<String>>,
+    }
+}
+
+record! {
+    /// A named output of steps, kept with the run until it is finalized.
+    pub struct ArtifactBody {
+        /// What it holds, by a name of the playbook's own. What is made from it in another form has another type.
+        pub r#type: Spanned<String>,
+        /// How it is read.
+        pub format: ArtifactFormat,
+        /// The components that each have one of their own: `NAME[COMPONENT]`.
+        pub per: Vec<Spanned<String>>,
+        /// `true`: two members with the same content are an error.
+        pub distinct: Option<bool>,
+        /// `true`: there are secrets in it.
+        pub secret: Option<bool>,
     }
 }
 
@@ -315,6 +345,8 @@ record! {
         pub inputs: Keyed<Input>,
         /// What an upgrade may touch.
         pub targets: Keyed<TargetBody>,
+        /// What steps make for later ones.
+        pub artifacts: Keyed<ArtifactBody>,
         /// How the installed version is found.
         pub version: Detection,
         /// Releases with a say in the path.
@@ -429,6 +461,10 @@ impl Default for ProbeBody {
             get: None,
             status: None,
             jq: None,
+            records: None,
+            of: None,
+            index: None,
+            count: None,
             text: None,
             file: None,
             schema: None,

@@ -1,6 +1,8 @@
 //! The one probe grammar: a question to the site and the answer that is wanted.
 
+use crate::artifact::{Artifact, ArtifactFormat};
 use crate::config::ConfigFormat;
+use crate::program::{IndexOf, Named};
 use crate::schema_file::SchemaDescription;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,6 +16,26 @@ pub struct Store {
     /// Whether the backup of this run is meant (`db@backup`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub backup: bool,
+}
+
+/// Where records come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecordsFrom {
+    /// An artifact of this run.
+    Artifact(Artifact),
+    /// The answer to a GET, of any size.
+    Url(String),
+}
+
+impl RecordsFrom {
+    /// Names it for people.
+    pub fn describe(&self) -> String {
+        match self {
+            RecordsFrom::Artifact(artifact) => artifact.label(),
+            RecordsFrom::Url(url) => url.clone(),
+        }
+    }
 }
 
 /// The question.
@@ -49,6 +71,21 @@ pub enum Ask {
         jq: Option<String>,
         /// The status that the answer must have; `None` means any of 200 to 299.
         status: Option<u16>,
+    },
+    /// What a jq program makes of records: each output is a row.
+    Records {
+        /// Where they are.
+        from: RecordsFrom,
+        /// How they follow each other.
+        format: ArtifactFormat,
+        /// The program, run over each of them.
+        program: Named,
+        /// Made from them first; the program looks into these.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        index: Vec<IndexOf>,
+        /// Whether the number of outputs is the answer.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        count: bool,
     },
     /// A text known beforehand.
     Text {
@@ -153,6 +190,11 @@ impl Ask {
             Ask::Table { store, table, .. } => format!("table `{table}` in {}", store.describe()),
             Ask::Get { url, jq: Some(jq), .. } => format!("`{}` of {url}", shorten(jq)),
             Ask::Get { url, .. } => url.clone(),
+            Ask::Records { from, program: Named { name, program }, count, .. } => {
+                let program = if name.ends_with(".jq") { name.clone() } else { shorten(program) };
+                let what = if *count { "the number of " } else { "" };
+                format!("{what}`{program}` of {}", from.describe())
+            }
             Ask::Text { text } => format!("`{}`", shorten(text)),
             Ask::File { target } => format!("file {target}"),
             Ask::Schema { store, schema, file, .. } => {
@@ -161,6 +203,14 @@ impl Ask {
             Ask::Config { target, key, .. } => format!("`{key}` in {target}"),
             Ask::Unchanged { target } => format!("what changed in {target} since the writers went"),
             Ask::Run { argv, .. } => format!("`{}`", argv.join(" ")),
+        }
+    }
+
+    /// The artifact that it looks into.
+    pub fn artifact(&self) -> Option<&Artifact> {
+        match self {
+            Ask::Records { from: RecordsFrom::Artifact(artifact), .. } => Some(artifact),
+            _ => None,
         }
     }
 
@@ -209,6 +259,15 @@ impl Probe {
             Verdict::Matches { regex } => format!("{ask} matches `{regex}`"),
             Verdict::Lacks { regex } => format!("{ask} does not match `{regex}`"),
         }
+    }
+
+    /// Every artifact that it looks into.
+    pub fn artifacts(&self) -> Vec<&Artifact> {
+        let other = match &self.verdict {
+            Verdict::SameAs { other } => Some(other.as_ref()),
+            _ => None,
+        };
+        self.ask.artifact().into_iter().chain(other.and_then(Ask::artifact)).collect()
     }
 
     /// Every store that it looks into.

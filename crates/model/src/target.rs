@@ -69,6 +69,12 @@ pub enum TargetDef {
         /// How maintenance is entered and left, for endpoints that have it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         maintenance: Option<Box<MaintenanceDef>>,
+        /// The component that answers there: what is fetched and sent must be its own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        component: Option<String>,
+        /// The types of the artifacts that may be sent to it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        accepts: Vec<String>,
     },
 }
 

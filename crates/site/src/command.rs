@@ -19,6 +19,7 @@ use rustix::fs::{MemfdFlags, OFlags};
 use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal};
 
+use crate::artifacts::create_private;
 use crate::file::shown;
 use crate::tell::{Failure, Halt, Tell, Unit};
 
@@ -106,6 +107,10 @@ pub struct Command {
     pub env: BTreeMap<String, String>,
     /// What it reads; nothing if `None`.
     pub stdin: Option<Vec<u8>>,
+    /// A file that it reads, in place of `stdin`.
+    pub stdin_from: Option<PathBuf>,
+    /// A file that its standard output goes to, in place of a log; readable by us alone, and of any size.
+    pub stdout_to: Option<PathBuf>,
     /// How long it may take.
     pub timeout: Option<Duration>,
     /// Descriptors it inherits besides 0, 1 and 2: locks that must be held as long as it lives.
@@ -200,9 +205,15 @@ pub fn run(command: &Command, logs: &Path, name: &str, tell: &Tell) -> Result<Ra
     let mut stderr = Log::open(logs, name, "err")?;
     let mut process = std::process::Command::new(&program);
     process.args(&command.argv[1..]).process_group(0);
-    let (out, err) = (stdout.file.try_clone(), stderr.file.try_clone());
-    process.stdout(out.map_err(start)?).stderr(err.map_err(start)?);
-    process.stdin(stdin_of(command.stdin.as_deref()).map_err(start)?);
+    let out = match &command.stdout_to {
+        Some(path) => create_private(path),
+        None => stdout.file.try_clone(),
+    };
+    process.stdout(out.map_err(start)?).stderr(stderr.file.try_clone().map_err(start)?);
+    match &command.stdin_from {
+        Some(path) => process.stdin(File::open(path).map_err(start)?),
+        None => process.stdin(stdin_of(command.stdin.as_deref()).map_err(start)?),
+    };
     if let Some(cwd) = &command.cwd {
         process.current_dir(cwd);
     }

@@ -4,6 +4,7 @@
 //! This is the only crate that touches what an application owns. Everything with an effect takes a [`Tell`] and
 //! passes a fault point before and after each effect.
 
+pub mod artifacts;
 pub mod columns;
 pub mod command;
 pub mod disk;
@@ -15,6 +16,7 @@ pub mod lock;
 pub mod marker;
 pub mod postgres;
 pub mod probe;
+mod records;
 pub mod secret;
 pub mod service;
 pub mod site;

@@ -176,6 +176,9 @@ impl Site {
                 query(self.connect(store)?, &sql, &BTreeMap::new(), tell)
             }
             Ask::Get { url, jq, status } => self.get(url, jq.as_deref(), *status, tell),
+            Ask::Records { from, format, program, index, count } => {
+                self.ask_records(from, *format, program, index, *count, tell)
+            }
             Ask::Text { text } => Ok(Answer::Text(text.clone())),
             Ask::File { target } => Ok(Answer::Text(self.read_file(target)?)),
             Ask::Schema { store, schema, expected, .. } => {

@@ -5,11 +5,12 @@ mod compare;
 mod databases;
 mod described;
 
+use crate::artifacts::{ArtifactError, Artifacts};
 use crate::command::{CommandError, Exit};
 use crate::disk;
 use crate::file::FileError;
 use crate::http::{self, HttpError};
-use crate::jq_child::{JqChild, JqChildError};
+use crate::jq_child::{IndexError, JqChild, JqChildError, StreamError};
 use crate::ledger_row::LedgerRow;
 use crate::lock::LockError;
 use crate::marker::{Marker, MarkerError};
@@ -113,6 +114,16 @@ pub enum SiteError {
     #[error(transparent)]
     Service(#[from] ServiceError),
     #[error(transparent)]
+    Download(#[from] http::DownloadError),
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    #[error("make index `{name}`: {source}")]
+    Index { name: String, source: IndexError },
+    #[error("use the folder {}: {source}", path.display())]
+    Scratch { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
     Marker(#[from] MarkerError),
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -141,6 +152,9 @@ impl Failure for SiteError {
             SiteError::Jq(e) => e.halt(),
             SiteError::Run(e) => e.halt(),
             SiteError::Service(e) => e.halt(),
+            SiteError::Download(e) => e.halt(),
+            SiteError::Artifact(e) => e.halt(),
+            SiteError::Stream(e) => e.halt(),
             SiteError::Marker(e) => e.halt(),
             SiteError::Halt(halt) => Some(*halt),
             _ => None,
@@ -170,6 +184,8 @@ pub struct SiteDirs {
     pub logs: PathBuf,
     /// The backups of this run, for `db@backup`.
     pub backups: PathBuf,
+    /// What the steps of this run have made for each other.
+    pub artifacts: PathBuf,
     /// Our own program, for the limited child that runs jq.
     pub program: PathBuf,
 }
@@ -305,6 +321,21 @@ impl Site {
     /// The backup of a target that this run made, whether it is there or not.
     pub fn backup_of(&self, target: &str) -> PathBuf {
         self.dirs.backups.join(format!("{target}.backup"))
+    }
+
+    /// The artifacts of this run.
+    pub fn artifacts(&self) -> Artifacts {
+        Artifacts::at(&self.dirs.artifacts)
+    }
+
+    /// A folder for what is there only while a question is answered.
+    pub(crate) fn scratch(&self) -> PathBuf {
+        self.dirs.logs.clone()
+    }
+
+    /// How jq programs are run: in limited children of our own program.
+    pub fn jq(&self) -> &JqChild {
+        &self.jq
     }
 
     /// The folder of a target that is a file.

@@ -29,6 +29,7 @@ fn site() -> (tempfile::TempDir, Site) {
         services: folder.path().to_owned(),
         logs: folder.path().to_owned(),
         backups: folder.path().to_owned(),
+        artifacts: folder.path().to_owned(),
         program: PathBuf::from("no-jq-here"),
     };
     let site = Site::open(&targets, dirs).unwrap();

@@ -11,8 +11,13 @@ fn site(paths: &[(&str, &Path)]) -> Site {
     let targets: BTreeMap<_, _> =
         paths.iter().map(|(name, path)| ((*name).to_owned(), target(path))).collect();
     let folder = PathBuf::from("unused");
-    let dirs =
-        SiteDirs { services: folder.clone(), logs: folder.clone(), backups: folder.clone(), program: folder };
+    let dirs = SiteDirs {
+        services: folder.clone(),
+        logs: folder.clone(),
+        backups: folder.clone(),
+        artifacts: folder.clone(),
+        program: folder,
+    };
     Site::open(&targets, dirs).unwrap()
 }
 

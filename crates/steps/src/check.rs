@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 use switchback_engine::StepError;
 use switchback_engine::error::trouble;
+use switchback_model::artifact::Artifact;
 use switchback_model::plan::{Access, Touch};
-use switchback_model::probe::{Ask, Probe, Verdict};
+use switchback_model::probe::{Ask, Probe, RecordsFrom, Verdict};
 use switchback_model::target::TargetDef;
 use switchback_site::{Judgement, Site, SiteError, Tell};
 
@@ -16,17 +17,26 @@ pub(crate) fn subject(probe: &Probe) -> String {
     match &probe.ask {
         Ask::Sql { store, .. } => store.target.clone(),
         Ask::Table { table, .. } => table.clone(),
-        Ask::Get { url, .. } => {
-            let path = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
-            path.split(['?', '#']).next().unwrap_or("").rsplit('/').next().unwrap_or("url").to_owned()
-        }
+        Ask::Get { url, .. } => last_segment(url),
         Ask::Schema { schema, .. } => schema.clone(),
+        Ask::Records { from: RecordsFrom::Artifact(artifact), .. } => artifact.file_name(),
+        Ask::Records { from: RecordsFrom::Url(url), .. } => last_segment(url),
         Ask::Text { .. } => "text".to_owned(),
         Ask::File { target } | Ask::Unchanged { target } | Ask::Config { target, .. } => target.clone(),
         Ask::Run { argv, .. } => {
             argv.first().map_or("command", |program| program.rsplit('/').next().unwrap_or("")).to_owned()
         }
     }
+}
+
+fn last_segment(url: &str) -> String {
+    let path = url.split_once("://").map_or(url, |(_, rest)| rest);
+    path.split(['?', '#']).next().unwrap_or("").rsplit('/').next().unwrap_or("url").to_owned()
+}
+
+/// Names the artifacts that the question, and the one that it is compared with, look into.
+pub(crate) fn takes(probe: &Probe) -> Vec<Artifact> {
+    probe.artifacts().into_iter().cloned().collect()
 }
 
 pub(crate) fn touches(probe: &Probe) -> Vec<Touch> {
@@ -49,7 +59,9 @@ pub(crate) fn not_rehearsed(probe: &Probe, site: &Site) -> Option<String> {
         _ => None,
     };
     [Some(&probe.ask), other].into_iter().flatten().find_map(|ask| match ask {
-        Ask::Get { url, .. } => Some(format!("{url} is the running service, not a copy")),
+        Ask::Get { url, .. } | Ask::Records { from: RecordsFrom::Url(url), .. } => {
+            Some(format!("{url} is the running service, not a copy"))
+        }
         Ask::Run { argv, .. } => Some(format!("`{}` looks at the real site", argv.join(" "))),
         Ask::Unchanged { target } => still_written(site, target),
         _ => None,
@@ -107,6 +119,7 @@ macro_rules! check {
         use serde_json::Value;
         use switchback_engine::registry::Compiled;
         use switchback_engine::{Condition, Kind, Overlay, Preview, Step, StepError, Work};
+        use switchback_model::artifact::Artifact;
         use switchback_model::compile::Compile;
         use switchback_model::plan::{Reversal, Touch};
         use switchback_model::playbook::ProbeBody;
@@ -148,6 +161,10 @@ macro_rules! check {
 
             fn touches(&self) -> Vec<Touch> {
                 $crate::check::touches(&self.probe)
+            }
+
+            fn takes(&self) -> Vec<Artifact> {
+                $crate::check::takes(&self.probe)
             }
 
             fn reversal(&self) -> Reversal {

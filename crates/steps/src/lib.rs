@@ -7,8 +7,10 @@ mod check;
 pub mod copy;
 mod database;
 pub mod edit;
+mod endpoint;
 pub mod ensure;
 pub mod expect;
+pub mod fetch;
 pub mod file;
 pub mod fingerprint;
 pub mod lint;
@@ -18,11 +20,13 @@ pub mod require;
 pub mod restart;
 pub mod run;
 mod secrets;
+pub mod send;
 mod services;
 pub mod sql;
 pub mod start;
 pub mod stop;
 pub mod sweep;
+pub mod transform;
 pub mod trial;
 pub mod written;
 
@@ -44,11 +48,14 @@ macro_rules! steps {
 
 steps! {
     kinds: alter::AlterKind, backup::BackupKind, copy::CopyKind, edit::EditKind, ensure::EnsureKind, expect::ExpectKind,
-        file::FileKind, maintenance::MaintenanceKind, manual::ManualKind, require::RequireKind, restart::RestartKind, run::RunKind,
-        sql::SqlKind, start::StartKind, stop::StopKind;
-    steps: alter::Alter, backup::Backup, copy::Copy, copy::reconcile::Reconcile, edit::Edit, ensure::Ensure, expect::Expect, file::PutFile,
+        fetch::FetchKind, file::FileKind, maintenance::MaintenanceKind, manual::ManualKind, require::RequireKind, restart::RestartKind, run::RunKind,
+        send::SendKind,
+        sql::SqlKind, start::StartKind, stop::StopKind,
+        transform::TransformKind;
+    steps: alter::Alter, backup::Backup, copy::Copy, copy::reconcile::Reconcile, edit::Edit, ensure::Ensure, expect::Expect, fetch::Fetch, file::PutFile,
         fingerprint::TakeFingerprint, maintenance::Maintenance,
-        manual::Manual, require::Require, run::Run, sql::Sql, start::Start, stop::Stop, sweep::Sweep, trial::Trial,
+        manual::Manual, require::Require, run::Run, send::Send, sql::Sql, start::Start, stop::Stop, sweep::Sweep,
+        transform::Transform, trial::Trial,
 }
 
 /// The steps that the planner puts into plans by itself.

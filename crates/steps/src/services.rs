@@ -291,6 +291,7 @@ mod tests {
             services: path("services"),
             logs: path("logs"),
             backups: path("backups"),
+            artifacts: path("artifacts"),
             program: path("none"),
         };
         let site = Site::open(&targets, dirs).unwrap();

@@ -39,7 +39,13 @@ fn bench(mood: Mood, jq: Option<&str>) -> Bench {
         };
         let is_on = Probe { ask, verdict, otherwise: None, help: None, within_ms: 0 };
         let maintenance = MaintenanceDef { enter: post("enter"), leave: post("leave"), is_on };
-        let def = TargetDef::Http { base, served_by: None, maintenance: Some(Box::new(maintenance)) };
+        let def = TargetDef::Http {
+            base,
+            served_by: None,
+            maintenance: Some(Box::new(maintenance)),
+            component: None,
+            accepts: Vec::new(),
+        };
         let settled = endpoint.settled();
         let step = Maintenance { target: "api".into(), on: true, within_ms: 20_000 };
         Plan {

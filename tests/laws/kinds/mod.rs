@@ -1,5 +1,6 @@
 //! The fixtures, by kind.
 
+pub mod artifact;
 pub mod backup;
 pub mod check;
 pub mod edit;

@@ -44,7 +44,10 @@ pub fn run(cli: &Cli, output: &Output) -> Result<u8, Complaint> {
         Command::Rollback { run, yes, losing_writes } => {
             rollback::run(global, run.as_deref(), *yes, *losing_writes, output)
         }
-        Command::Finalize { run, yes } => finalize::run(global, run.as_deref(), *yes, output),
+        Command::Finalize { run, secrets_only: true, .. } => {
+            finalize::secrets(global, run.as_deref(), output)
+        }
+        Command::Finalize { run, yes, .. } => finalize::run(global, run.as_deref(), *yes, output),
         Command::Status { run } => status::run(global, run.as_deref(), output),
         Command::Report { format, run } => report::run(global, *format, run.as_deref(), output),
         Command::Validate { playbook } => validate::run(playbook, output),

@@ -12,6 +12,7 @@ use serde_json::json;
 use switchback_engine::RunError;
 use switchback_model::record::Turn;
 use switchback_model::run::{RunState, StepState};
+use switchback_site::artifacts::Artifacts;
 
 /// Prints it; the exit code says the same.
 pub fn run(global: &Global, name: Option<&str>, output: &Output) -> Result<u8, Complaint> {
@@ -41,12 +42,15 @@ pub fn run(global: &Global, name: Option<&str>, output: &Output) -> Result<u8, C
         Some(_) => steps.rfind(|(_, step)| step.before().is_some()),
         None => steps.find(|(_, step)| !step.is_done() && **step != StepState::Undone),
     };
+    let secrets_since = Artifacts::at(&dir.artifacts()).secret_since();
+    let secrets_since =
+        secrets_since.map_err(|e| Complaint::new(exit::SITE, "A016", format!("cannot {e}")))?;
     let stopped_since = stopped_since(&plan, &folded, &entries).filter(|_| folded.is_open());
     if output.json {
         output.value(&json!({
             "run": folded.run, "standing": standing, "open": folded.is_open(), "done": done, "steps": plan.steps.len(),
             "at": at.map(|(planned, _)| planned.id.clone()), "committed": folded.committed.is_some(),
-            "directory": dir.root(), "exit": code, "stopped_since": stopped_since, "from": plan.installed, "to": plan.wanted,
+            "directory": dir.root(), "exit": code, "stopped_since": stopped_since, "secrets_since": secrets_since, "from": plan.installed, "to": plan.wanted,
         }));
         return Ok(code);
     }
@@ -78,6 +82,13 @@ pub fn run(global: &Global, name: Option<&str>, output: &Output) -> Result<u8, C
             (_, true) => "`switchback resume` or `switchback rollback` goes on going back".to_owned(),
             (_, false) => "`switchback resume` goes on, `switchback rollback` goes back".to_owned(),
         });
+    }
+    if let Some(since) = secrets_since {
+        output.say(&format!(
+            "exports with secrets in them lie in {} since {since}{}",
+            dir.artifacts().display(),
+            if folded.is_open() { "" } else { "; `switchback finalize --secrets-only` removes them" }
+        ));
     }
     Ok(code)
 }

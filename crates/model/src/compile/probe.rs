@@ -1,10 +1,11 @@
 //! Probes: one question, one verdict.
 
 use super::{Compile, plain_value};
+use crate::artifact::ArtifactFormat;
 use crate::decode::Spanned;
-use crate::diagnostic::{Diagnostic, Source, Span};
+use crate::diagnostic::{Diagnostic, Source};
 use crate::playbook::ProbeBody;
-use crate::probe::{Ask, Probe, Store, Verdict};
+use crate::probe::{Ask, Probe, RecordsFrom, Store, Verdict};
 use crate::schema_file::SchemaDescription;
 use crate::target::{DATABASES, TargetDef};
 use crate::text::Template;
@@ -30,10 +31,11 @@ impl Compile<'_> {
             body.schema.is_some(),
             body.unchanged.is_some(),
             body.run.is_some(),
+            body.of.is_some(),
         ];
         if asked.iter().filter(|one| **one).count() != 1 {
             let mut diagnostic = Diagnostic::error("P013", "a probe asks exactly one question").help(
-                "give it one of `sql:`, `table:`, `get:`, `text:`, `schema:`, `file:`, `unchanged:`, `run:`",
+                "give it one of `sql:`, `table:`, `get:`, `text:`, `schema:`, `file:`, `of:`, `unchanged:`, `run:`",
             );
             if let Some(span) = body.r#in.as_ref().map(|name| name.span) {
                 diagnostic = diagnostic.at(span, "of this probe");
@@ -42,8 +44,14 @@ impl Compile<'_> {
             return None;
         }
         self.stray(body)?;
+        if body.of.is_some() || body.records.is_some() {
+            return self.records(body);
+        }
         if let Some(get) = &body.get {
-            let jq = self.jq(body.jq.as_ref().map(|jq| (jq.value.as_str(), jq.span)))?;
+            let jq = match &body.jq {
+                Some(jq) => Some(self.program(jq)?.program),
+                None => None,
+            };
             return Some(Ask::Get { url: self.url(get)?, jq, status: body.status });
         }
         if let Some(text) = &body.text {
@@ -161,26 +169,48 @@ impl Compile<'_> {
         Some(Ask::Table { store, schema, table, columns })
     }
 
-    /// Compiles a jq program only to say what is wrong with it.
-    fn jq(&mut self, program: Option<(&str, Span)>) -> Option<Option<String>> {
-        let Some((text, span)) = program else { return Some(None) };
-        match crate::jq::check(text) {
-            Ok(()) => Some(Some(text.to_owned())),
-            Err(error) => {
-                self.out.push(
-                    Diagnostic::error("P015", "this is not a jq program")
-                        .at(span, error.to_string())
-                        .help("every part of a program has to be complete, such as `.tables | length`"),
-                );
-                None
+    /// Returns a question to the records of an artifact, or of an answer of any size.
+    fn records(&mut self, body: &ProbeBody) -> Option<Ask> {
+        let (from, format) = match (&body.of, &body.get) {
+            (Some(of), _) => {
+                let artifact = self.artifact(of)?;
+                let format = artifact.format;
+                (RecordsFrom::Artifact(artifact), format)
             }
+            (None, Some(get)) => {
+                (RecordsFrom::Url(self.url(get)?), body.records.unwrap_or(ArtifactFormat::JsonValues))
+            }
+            (None, None) => return None,
+        };
+        let span = body.of.as_ref().or(body.get.as_ref()).map(Template::span).unwrap_or_default();
+        let wrong = match (format, &body.jq) {
+            (ArtifactFormat::Bytes, _) => Some("is bytes, which have no records"),
+            (_, None) => Some("is asked, but not what"),
+            _ => None,
+        };
+        if let Some(wrong) = wrong {
+            self.out.push(
+                Diagnostic::error("P013", format!("{} {wrong}", from.describe()))
+                    .at(span, "asked here")
+                    .help(
+                        "add `jq:` with a program that is run over each record; its outputs are the answer",
+                    ),
+            );
+            return None;
         }
+        let program = self.program(body.jq.as_ref()?)?;
+        let index = self.indexes(body.index.as_ref())?;
+        Some(Ask::Records { from, format, program, index, count: body.count == Some(true) })
     }
 
     /// Says which keys belong to another question than the one that is asked: they would be left out without a word.
     fn stray(&mut self, body: &ProbeBody) -> Option<()> {
         let belongs = [
-            ("jq", body.jq.is_some(), "get", body.get.is_some()),
+            ("jq", body.jq.is_some(), "get", body.get.is_some() || body.of.is_some()),
+            ("records", body.records.is_some(), "get", body.get.is_some()),
+            ("index", body.index.is_some(), "records", body.records.is_some() || body.of.is_some()),
+            ("count", body.count.is_some(), "records", body.records.is_some() || body.of.is_some()),
+            ("status", body.status.is_some(), "get without records", body.records.is_none()),
             ("status", body.status.is_some(), "get", body.get.is_some()),
             ("exit", body.exit.is_some(), "run", body.run.is_some()),
             ("at", body.at.is_some(), "file", body.file.is_some()),

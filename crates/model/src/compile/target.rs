@@ -31,6 +31,7 @@ impl Compile<'_> {
         if let Some(path) = &body.file {
             return Some(TargetDef::File { path: self.text(path)? });
         }
+        self.stray_of_endpoint(body)?;
         if let Some(base) = &body.http {
             let maintenance = match &body.maintenance {
                 Some(body) => Some(Box::new(self.maintenance(body)?)),
@@ -38,7 +39,9 @@ impl Compile<'_> {
             };
             let served_by = body.served_by.as_ref().map(|name| name.value.clone());
             let base = self.url(base)?.trim_end_matches('/').to_owned();
-            return Some(TargetDef::Http { base, served_by, maintenance });
+            let component = body.component.as_ref().map(|name| name.value.clone());
+            let accepts = body.accepts.iter().map(|name| name.value.clone()).collect();
+            return Some(TargetDef::Http { base, served_by, maintenance, component, accepts });
         }
         let Some(service) = &body.service else {
             self.out.push(
@@ -145,6 +148,18 @@ impl Compile<'_> {
             return None;
         }
         Some(name)
+    }
+
+    /// Says which keys only an endpoint has.
+    fn stray_of_endpoint(&mut self, body: &TargetBody) -> Option<()> {
+        let span = body.component.as_ref().or(body.accepts.first()).map(|name| name.span);
+        let Some(span) = span.filter(|_| body.http.is_none()) else { return Some(()) };
+        self.out.push(
+            Diagnostic::error("P013", "`component:` and `accepts:` belong to an HTTP endpoint")
+                .at(span, "this target is none")
+                .help("take them out, or say `http:`"),
+        );
+        None
     }
 
     /// Says which keys only a PostgreSQL database has: on another target they would be left out without a word.

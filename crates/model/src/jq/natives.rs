@@ -132,7 +132,7 @@ fn number(val: &Val) -> Result<f64, Error<Val>> {
 }
 
 /// Reads exactly one JSON document; `NaN`, comments and what else jaq adds to JSON are refused.
-fn from_json(source: &Bytes) -> ValR<Val> {
+pub(super) fn from_json(source: &Bytes) -> ValR<Val> {
     json::read(source).map_err(|error| Error::str(format_args!("cannot parse as JSON: {error}")))
 }
 

@@ -146,6 +146,10 @@ mod tests {
             Ok(["a", "b"].iter().position(|it| *it == key).map(|it| it as u64))
         }
 
+        fn lookup(&self, _index: &str, key: &str) -> Result<Option<String>, String> {
+            Ok((key == "a").then(|| r#"{"n":1.50}"#.to_owned()))
+        }
+
         fn seed(&self) -> &[u8] {
             b"run"
         }
@@ -182,6 +186,7 @@ mod tests {
         assert_eq!(each(r#"rank("runs"; .), known("runs"; .)"#, "\"b\"").unwrap(), ["1", "true"]);
         assert_eq!(each(r#"rank("runs"; .), known("runs"; .)"#, "\"c\"").unwrap(), ["null", "false"]);
         assert_eq!(each(r#"known("users"; .)"#, "\"b\"").unwrap_err(), "there is no index `users`");
+        assert_eq!(each(r#"lookup("runs"; "a").n, lookup("runs"; "c")"#, "1").unwrap(), ["1.50", "null"]);
         assert!(Program::compile("uuid(.)", &[]).is_err(), "only programs over records have `uuid`");
     }
 

@@ -9,6 +9,8 @@ use jaq_json::Val;
 pub trait World {
     /// Returns the place of a key in an index, from 0; `None` when it is not in it. An error says what is wrong with the index.
     fn rank(&self, index: &str, key: &str) -> Result<Option<u64>, String>;
+    /// Returns what goes with a key in an index, as JSON text; `None` when the key is not in it.
+    fn lookup(&self, index: &str, key: &str) -> Result<Option<String>, String>;
     /// Returns what `uuid` hashes names together with: different in each run, and the same in each life of a run.
     fn seed(&self) -> &[u8];
 }
@@ -51,17 +53,32 @@ pub(super) fn funs() -> Vec<Fun<Data>> {
             let index = cv.0.pop_var();
             bome(world(cv.0.data()).and_then(|world| rank(world, &index, &key)))
         })),
+        run(("lookup", v(2), |mut cv| {
+            let key = cv.0.pop_var();
+            let index = cv.0.pop_var();
+            bome(world(cv.0.data()).and_then(|world| lookup(world, &index, &key)))
+        })),
     ]
 }
 
 fn world<'a>(around: &Around<'a>) -> Result<&'a dyn World, Error<Val>> {
-    around.world.ok_or_else(|| Error::str("`uuid`, `rank` and `known` are for programs over records"))
+    around
+        .world
+        .ok_or_else(|| Error::str("`uuid`, `rank`, `known` and `lookup` are for programs over records"))
 }
 
 fn rank(world: &dyn World, index: &Val, key: &Val) -> ValR<Val> {
     let rank = world.rank(super::natives::text(index)?, super::natives::text(key)?).map_err(Error::str)?;
     let rank = rank.map(isize::try_from).transpose().map_err(Error::str)?;
     Ok(rank.map_or(Val::Null, Val::from))
+}
+
+fn lookup(world: &dyn World, index: &Val, key: &Val) -> ValR<Val> {
+    let (index, key) = (super::natives::text(index)?, super::natives::text(key)?);
+    match world.lookup(index, key).map_err(Error::str)? {
+        Some(json) => super::natives::from_json(&bytes::Bytes::from(json)),
+        None => Ok(Val::Null),
+    }
 }
 
 /// A UUID of version 8 (RFC 9562, section 5.8): a hash of the seed and the name, in which only version and variant are set.

@@ -50,6 +50,14 @@ pub enum IndexError {
     },
 }
 
+/// What a program gives for an index.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum Entry {
+    Key(String),
+    Pair(String, String),
+}
+
 /// An index being filled. It is scratch: made anew in each life of a run, and never synced.
 #[derive(Debug)]
 pub struct IndexWriter {
@@ -73,7 +81,7 @@ impl IndexWriter {
             let connection = Connection::open(path)?;
             connection.execute_batch(
                 "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;
-                 CREATE TABLE keys (key TEXT PRIMARY KEY, place INTEGER NOT NULL) WITHOUT ROWID;
+                 CREATE TABLE keys (key TEXT PRIMARY KEY, place INTEGER NOT NULL, value TEXT) WITHOUT ROWID;
                  BEGIN;",
             )?;
             Ok(connection)
@@ -82,26 +90,30 @@ impl IndexWriter {
         Ok(IndexWriter { path: path.to_owned(), connection, ascending, count: 0, last: String::new() })
     }
 
-    /// Takes JSON texts, one a line, in the order of their places.
+    /// Takes JSON texts, or pairs of a key and what goes with it, one a line, in the order of their places.
     pub fn lines(&mut self, lines: &[u8]) -> Result<(), IndexError> {
         for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let number = self.count + 1;
-            let key: String = serde_json::from_slice(line).map_err(|_| IndexError::NotText { number })?;
-            self.key(key)?;
+            let (key, value) = match serde_json::from_slice(line) {
+                Ok(Entry::Key(key)) => (key, None),
+                Ok(Entry::Pair(key, value)) => (key, Some(value)),
+                Err(_) => return Err(IndexError::NotText { number }),
+            };
+            self.key(key, value)?;
         }
         Ok(())
     }
 
-    fn key(&mut self, key: String) -> Result<(), IndexError> {
+    fn key(&mut self, key: String, value: Option<String>) -> Result<(), IndexError> {
         let number = self.count + 1;
         if self.ascending && self.count > 0 && key <= self.last {
             return Err(IndexError::NotAscending { number, key });
         }
         let keep = |source| IndexError::Keep { path: self.path.clone(), source };
-        let sql = "INSERT INTO keys (key, place) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        let sql = "INSERT INTO keys (key, place, value) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
         let place = i64::try_from(self.count).unwrap_or(i64::MAX);
         let mut statement = self.connection.prepare_cached(sql).map_err(keep)?;
-        if statement.execute((&key, place)).map_err(keep)? == 0 {
+        if statement.execute((&key, place, &value)).map_err(keep)? == 0 {
             return Err(IndexError::Twice { number, key });
         }
         self.count = number;
@@ -132,5 +144,16 @@ impl Index {
         };
         let place = find().map_err(|error| error.to_string())?;
         Ok(place.and_then(|place| u64::try_from(place).ok()))
+    }
+
+    pub(super) fn lookup(&self, key: &str) -> Result<Option<String>, String> {
+        let find = || -> rusqlite::Result<Option<Option<String>>> {
+            let mut statement = self.0.prepare_cached("SELECT value FROM keys WHERE key = ?1")?;
+            statement.query_row([key], |row| row.get(0)).optional()
+        };
+        match find().map_err(|error| error.to_string())? {
+            Some(None) => Err("it keeps no values; give it `gives:`".to_owned()),
+            found => Ok(found.flatten()),
+        }
     }
 }

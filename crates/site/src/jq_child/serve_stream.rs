@@ -54,13 +54,24 @@ struct Around {
     indexes: BTreeMap<String, Index>,
 }
 
+impl Around {
+    fn index(&self, name: &str) -> Result<&Index, String> {
+        self.indexes.get(name).ok_or_else(|| {
+            let known: Vec<_> = self.indexes.keys().map(String::as_str).collect();
+            format!("there is no index `{name}` here, only: {}", known.join(", "))
+        })
+    }
+}
+
 impl World for Around {
     fn rank(&self, index: &str, key: &str) -> Result<Option<u64>, String> {
-        let found = self.indexes.get(index).ok_or_else(|| {
-            let known: Vec<_> = self.indexes.keys().map(String::as_str).collect();
-            format!("there is no index `{index}`; this transform has: {}", known.join(", "))
-        })?;
-        found.rank(key).map_err(|error| format!("cannot look into index `{index}`: {error}"))
+        let found = self.index(index)?.rank(key);
+        found.map_err(|error| format!("cannot look into index `{index}`: {error}"))
+    }
+
+    fn lookup(&self, index: &str, key: &str) -> Result<Option<String>, String> {
+        let found = self.index(index)?.lookup(key);
+        found.map_err(|error| format!("cannot look into index `{index}`: {error}"))
     }
 
     fn seed(&self) -> &[u8] {

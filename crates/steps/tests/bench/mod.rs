@@ -48,6 +48,7 @@ impl Bench {
             services: folder.path().join("state/services"),
             logs: dir.logs(),
             backups: dir.backups(),
+            artifacts: dir.artifacts(),
             program: PathBuf::from("no-jq-here"),
         };
         let site = Site::open(&targets, dirs).unwrap();
