@@ -1,7 +1,7 @@
 //! The file that a download writes, and what is known of its content.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -16,22 +16,26 @@ use crate::tell::Tell;
 pub(super) struct BodyFile<'a> {
     into: &'a Path,
     partial: PathBuf,
-    url: &'a Url,
     file: File,
     shape: Option<Shape>,
     splitter: Option<Splitter>,
+    now: Content,
+    /// What it held when the page at hand began.
+    mark: Content,
+}
+
+/// What is known of the content so far.
+#[derive(Clone, Default)]
+struct Content {
+    bytes: u64,
     records: u64,
     hasher: blake3::Hasher,
-    bytes: u64,
+    last: Option<u8>,
 }
 
 impl<'a> BodyFile<'a> {
     /// Begins anew: what an earlier life left is removed, never written to.
-    pub(super) fn create(
-        into: &'a Path,
-        url: &'a Url,
-        shape: Option<Shape>,
-    ) -> Result<BodyFile<'a>, DownloadError> {
+    pub(super) fn create(into: &'a Path, shape: Option<Shape>) -> Result<BodyFile<'a>, DownloadError> {
         let mut partial = into.as_os_str().to_owned();
         partial.push(".partial");
         let partial = PathBuf::from(partial);
@@ -45,54 +49,85 @@ impl<'a> BodyFile<'a> {
         let mut options = OpenOptions::new();
         let file = options.write(true).create_new(true).mode(0o600).open(&partial);
         let file = file.map_err(failed("create", &partial))?;
+        let splitter = shape.map(Splitter::new);
         Ok(BodyFile {
             into,
             partial,
-            url,
             file,
             shape,
-            splitter: shape.map(Splitter::new),
-            records: 0,
-            hasher: blake3::Hasher::new(),
-            bytes: 0,
+            splitter,
+            now: Content::default(),
+            mark: Content::default(),
         })
     }
 
     /// Returns how many bytes have come.
     pub(super) fn bytes(&self) -> u64 {
-        self.bytes
+        self.now.bytes
     }
 
-    /// Forgets what has come.
+    /// Returns how many bytes have come of the page at hand.
+    pub(super) fn page_bytes(&self) -> u64 {
+        self.now.bytes - self.mark.bytes
+    }
+
+    /// Returns the file as far as it has come.
+    pub(super) fn partial(&self) -> &Path {
+        &self.partial
+    }
+
+    /// Forgets what has come of the page at hand.
     pub(super) fn restart(&mut self) -> Result<(), DownloadError> {
-        self.file.set_len(0).and_then(|()| self.file.rewind()).map_err(failed("empty", &self.partial))?;
-        self.splitter = self.shape.map(Splitter::new);
-        self.hasher = blake3::Hasher::new();
-        (self.records, self.bytes) = (0, 0);
+        let length = self.mark.bytes;
+        self.file
+            .set_len(length)
+            .and_then(|()| self.file.seek(SeekFrom::Start(length)).map(drop))
+            .map_err(failed("shorten", &self.partial))?;
+        self.now = self.mark.clone();
+        self.splitter = self.shape.map(|shape| Splitter::resume(shape, self.now.records, length));
         Ok(())
     }
 
-    /// Takes the next bytes, and looks at the records that end in them.
-    pub(super) fn take(&mut self, chunk: &[u8]) -> Result<(), DownloadError> {
-        if let Some(splitter) = &mut self.splitter {
-            let records = &mut self.records;
-            splitter.push(chunk, |record| count(records, record)).map_err(|error| wrong(self.url, error))?;
+    /// Begins the next page behind the one that [`BodyFile::end_page`] ended.
+    pub(super) fn turn(&mut self) -> Result<(), DownloadError> {
+        let apart = self.now.last.is_none_or(|byte| byte.is_ascii_whitespace());
+        if self.shape.is_some() && !apart {
+            // Two records must not become one, nor stand on one line.
+            self.write(b"\n")?;
         }
-        self.hasher.update(chunk);
+        self.mark = self.now.clone();
+        self.restart()
+    }
+
+    /// Takes the next bytes, and looks at the records that end in them. `url` is where they come from.
+    pub(super) fn take(&mut self, chunk: &[u8], url: &Url) -> Result<(), DownloadError> {
+        if let Some(splitter) = &mut self.splitter {
+            let records = &mut self.now.records;
+            splitter.push(chunk, |record| count(records, record)).map_err(|error| wrong(url, error))?;
+        }
+        self.write(chunk)
+    }
+
+    fn write(&mut self, chunk: &[u8]) -> Result<(), DownloadError> {
+        self.now.hasher.update(chunk);
         self.file.write_all(chunk).map_err(failed("write", &self.partial))?;
-        self.bytes += chunk.len() as u64;
+        self.now.bytes += chunk.len() as u64;
+        self.now.last = chunk.last().copied().or(self.now.last);
         Ok(())
     }
 
-    /// Makes the part the whole: after `Ok` the file survives a power cut.
+    /// Ends the page at hand, whose last record must be whole.
+    pub(super) fn end_page(&mut self, url: &Url) -> Result<(), DownloadError> {
+        let Some(splitter) = &mut self.splitter else { return Ok(()) };
+        let records = &mut self.now.records;
+        splitter.finish(|record| count(records, record)).map_err(|error| wrong(url, error))
+    }
+
+    /// Makes the part the whole, whose last page has ended: after `Ok` the file survives a power cut.
     pub(super) fn finish(&mut self, tell: &Tell) -> Result<Downloaded, DownloadError> {
-        if let Some(splitter) = &mut self.splitter {
-            let records = &mut self.records;
-            splitter.finish(|record| count(records, record)).map_err(|error| wrong(self.url, error))?;
-        }
         self.file.sync_all().map_err(failed("sync", &self.partial))?;
         let found = fs::symlink_metadata(&self.partial).map_err(failed("look at", &self.partial))?;
-        if !found.is_file() || found.len() != self.bytes {
+        if !found.is_file() || found.len() != self.now.bytes {
             let error = io::Error::other("somebody else changed it meanwhile");
             return Err(failed("finish", &self.partial)(error));
         }
@@ -105,8 +140,9 @@ impl<'a> BodyFile<'a> {
         };
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("sync the folder", folder))?;
         tell.point("download: synced")?;
-        let blake3 = self.hasher.finalize().to_hex().to_string();
-        Ok(Downloaded { bytes: self.bytes, blake3, records: self.splitter.as_ref().map(|_| self.records) })
+        let blake3 = self.now.hasher.finalize().to_hex().to_string();
+        let records = self.shape.map(|_| self.now.records);
+        Ok(Downloaded { bytes: self.now.bytes, blake3, records })
     }
 
     /// Removes what has come. There is nobody to hear of trouble: the error that led here is the one to tell.

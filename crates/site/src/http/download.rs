@@ -1,5 +1,6 @@
 //! A download to a file: streamed, checked as it passes, and whole or not there at all.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use ureq::http::header::{ACCEPT_ENCODING, IF_RANGE, RANGE};
 use ureq::http::{HeaderMap, HeaderValue, Version};
 
 use super::body_file::BodyFile;
-use super::client::{Headers, Method, REDIRECTS, head};
+use super::client::{Headers, Method, REDIRECTS, head, texts};
 use super::download_error::DownloadError;
 use super::error::HttpError;
 use super::line::agent;
@@ -79,6 +80,26 @@ impl std::fmt::Debug for Download<'_> {
     }
 }
 
+/// One page of several, which has come.
+pub struct Page<'a> {
+    /// Where it came from, behind redirects.
+    pub url: &'a Url,
+    /// The headers of its answer, with names in lower case. Values may be secrets.
+    pub headers: &'a Headers,
+    /// The file that holds it.
+    pub path: &'a Path,
+    /// Where it begins in that file, in bytes.
+    pub from: u64,
+    /// Where it ends.
+    pub to: u64,
+}
+
+impl std::fmt::Debug for Page<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Page({}, {} bytes)", self.url, self.to - self.from)
+    }
+}
+
 /// Downloads to a file in constant memory (a record is held whole).
 ///
 /// The file appears under its name (mode 0600, synced) when all of it has come, as its length or its last chunk says, and
@@ -86,11 +107,25 @@ impl std::fmt::Debug for Download<'_> {
 /// the server can be trusted with that (a strong entity tag, and ranges of bytes), else from the start. Redirects are
 /// followed on the same origin.
 pub fn download(ask: &Download<'_>, tell: &Tell) -> Result<Downloaded, DownloadError> {
+    download_pages(ask, tell, |_| Ok(None))
+}
+
+/// Downloads one page after the other to one file, as one stream; see [`download`], which holds for each page.
+///
+/// `next` says from a page that has come where the next one is. A record cannot go on in the next page; where a page does
+/// not end with white space a line feed is put behind its last record. A page elsewhere than on the same origin is an error,
+/// and so is one that was there already.
+pub fn download_pages<E: From<DownloadError> + Failure>(
+    ask: &Download<'_>,
+    tell: &Tell,
+    next: impl FnMut(&Page<'_>) -> Result<Option<Url>, E>,
+) -> Result<Downloaded, E> {
     refuse_taken(ask.headers).map_err(|source| DownloadError::Http { source, came: 0, asked: 0 })?;
-    tell.point("download: before partial")?;
-    let body = BodyFile::create(ask.into, ask.url, ask.shape)?;
-    let mut course = Course { ask, tell, body, tag: None, total: None, asked: 0, told: None };
-    let result = course.run();
+    tell.point("download: before partial").map_err(DownloadError::Halt)?;
+    let body = BodyFile::create(ask.into, ask.shape)?;
+    let url = ask.url.clone();
+    let mut course = Course { ask, tell, url, body, tag: None, total: None, asked: 0, told: None };
+    let result = course.run(next);
     match &result {
         Err(error) if error.halt() != Some(Halt::Cut) => course.body.discard(),
         // After a cut nothing more is written, not even a clean-up.
@@ -112,11 +147,14 @@ pub(super) fn refuse_taken(headers: &Headers) -> Result<(), HttpError> {
 struct Course<'a> {
     ask: &'a Download<'a>,
     tell: &'a Tell,
+    /// Where the page at hand is.
+    url: Url,
     body: BodyFile<'a>,
     /// The entity tag by which the rest can be asked for.
     tag: Option<HeaderValue>,
-    /// The size of the whole body, where the server said so.
+    /// The size of the whole page, where the server said so.
     total: Option<u64>,
+    /// How often the page was asked for.
     asked: u32,
     /// When progress was told.
     told: Option<Instant>,
@@ -125,12 +163,39 @@ struct Course<'a> {
 type Answer = ureq::http::Response<ureq::Body>;
 
 impl Course<'_> {
-    fn run(&mut self) -> Result<Downloaded, DownloadError> {
+    fn run<E: From<DownloadError>>(
+        &mut self,
+        mut next: impl FnMut(&Page<'_>) -> Result<Option<Url>, E>,
+    ) -> Result<Downloaded, E> {
+        let mut seen = BTreeSet::from([self.url.as_str().to_owned()]);
+        loop {
+            let (url, headers) = self.page()?;
+            self.body.end_page(&url)?;
+            let to = self.body.bytes();
+            let from = to - self.body.page_bytes();
+            let page = Page { url: &url, headers: &headers, path: self.body.partial(), from, to };
+            let Some(next) = next(&page)? else {
+                return Ok(self.body.finish(self.tell)?);
+            };
+            if !next.origin().eq_ignore_ascii_case(self.url.origin()) {
+                let to = next.origin().to_owned();
+                return Err(DownloadError::PageElsewhere { url: url.to_string(), to }.into());
+            }
+            if !seen.insert(next.as_str().to_owned()) {
+                return Err(DownloadError::Circle { url: url.to_string(), pages: seen.len() }.into());
+            }
+            self.body.turn()?;
+            (self.url, self.tag, self.asked) = (next, None, 0);
+        }
+    }
+
+    /// Fetches the page at hand, and returns where it was and the headers of its answer.
+    fn page(&mut self) -> Result<(Url, Vec<(String, String)>), DownloadError> {
         let mut wait = FIRST_WAIT;
         loop {
             self.asked += 1;
             match self.once() {
-                Ok(()) => return self.body.finish(self.tell),
+                Ok(answered) => return Ok(answered),
                 Err(error) if error.is_passing() && self.asked < self.ask.tries => self.rest(wait)?,
                 Err(error) => return Err(error),
             }
@@ -139,7 +204,7 @@ impl Course<'_> {
     }
 
     /// Asks once, from where it broke if that can be.
-    fn once(&mut self) -> Result<(), DownloadError> {
+    fn once(&mut self) -> Result<(Url, Vec<(String, String)>), DownloadError> {
         let tag = self.tag.clone();
         if tag.is_none() {
             self.body.restart()?;
@@ -162,7 +227,7 @@ impl Course<'_> {
             }
             _ => {
                 watch.hurry(Duration::from_secs(1));
-                let said = said(&mut reader, self.ask.headers, &[self.ask.url, &url]);
+                let said = said(&mut reader, self.ask.headers, &[&self.url, &url]);
                 self.tell.go_on()?;
                 let wanted = self.ask.status;
                 return Err(DownloadError::Status { url: url.to_string(), status, wanted, said });
@@ -186,17 +251,18 @@ impl Course<'_> {
         if self.tag.is_none() {
             self.tag = strong_tag(&parts.headers);
         }
-        self.stream(&watch, &url, &mut reader)
+        self.stream(&watch, &url, &mut reader)?;
+        Ok((url, texts(&parts.headers)))
     }
 
     /// Asks, and follows redirects on the same origin.
     fn find(&self, watch: &Arc<Watch>, tag: Option<&HeaderValue>) -> Result<(Url, Answer), DownloadError> {
-        let mut url = self.ask.url.clone();
+        let mut url = self.url.clone();
         for _ in 0..=REDIRECTS {
             let mut head = head(Method::Get, &url, self.ask.headers).map_err(|error| self.broken(error))?;
             head.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
             if let Some(tag) = tag {
-                let range = HeaderValue::try_from(format!("bytes={}-", self.body.bytes()));
+                let range = HeaderValue::try_from(format!("bytes={}-", self.body.page_bytes()));
                 let range = range.unwrap_or_else(|_| HeaderValue::from_static("bytes=0-"));
                 head.headers_mut().insert(RANGE, range);
                 head.headers_mut().insert(IF_RANGE, tag.clone());
@@ -220,7 +286,7 @@ impl Course<'_> {
                 }
             }
         }
-        Err(DownloadError::TooManyRedirects { url: self.ask.url.to_string(), limit: REDIRECTS })
+        Err(DownloadError::TooManyRedirects { url: self.url.to_string(), limit: REDIRECTS })
     }
 
     /// Looks whether a part is the rest of what has come (RFC 9110, section 15.3.7).
@@ -234,7 +300,7 @@ impl Course<'_> {
             return Err(self.changed(url, "the server does not say which part it gives"));
         };
         let same_size = self.total.is_none_or(|known| known == total);
-        if first != self.body.bytes() || last.checked_add(1) != Some(total) || !same_size {
+        if first != self.body.page_bytes() || last.checked_add(1) != Some(total) || !same_size {
             return Err(self.changed(url, "the server gives another part than the rest"));
         }
         self.total = Some(total);
@@ -245,7 +311,7 @@ impl Course<'_> {
         let mut block = vec![0; BLOCK];
         loop {
             let (filled, end) = self.fill(reader, &mut block);
-            self.body.take(&block[..filled])?;
+            self.body.take(&block[..filled], url)?;
             match end {
                 End::Full => {
                     self.tell.point("download: chunk")?;
@@ -256,10 +322,10 @@ impl Course<'_> {
             }
         }
         match self.total {
-            Some(total) if total != self.body.bytes() => {
+            Some(total) if total != self.body.page_bytes() => {
                 let source = io::Error::new(
                     io::ErrorKind::UnexpectedEof,
-                    format!("{} of {total} bytes came", self.body.bytes()),
+                    format!("{} of {total} bytes came", self.body.page_bytes()),
                 );
                 Err(self.broken(HttpError::Broken { url: url.to_string(), source }))
             }
@@ -286,7 +352,9 @@ impl Course<'_> {
     fn progress(&mut self, done: u64) {
         if self.told.is_none_or(|told| told.elapsed() >= TELLING) {
             self.told = Some(Instant::now());
-            let total = self.total.filter(|total| *total >= done);
+            let before = self.body.bytes() - self.body.page_bytes();
+            // How large the pages behind the first one are is not known.
+            let total = self.total.filter(|total| before == 0 && *total >= done);
             self.tell.progress("downloading", done, total, Unit::Bytes);
         }
     }

@@ -55,6 +55,22 @@ pub enum DownloadError {
         /// How many are followed.
         limit: usize,
     },
+    /// The next page is on another origin, which must not see what is for this one.
+    #[error("follow the pages behind {url} to {to}: it is another origin")]
+    PageElsewhere {
+        /// The last page.
+        url: String,
+        /// The other origin.
+        to: String,
+    },
+    /// The next page was there already: there would be no end.
+    #[error("follow the pages behind {url}: the next one is one of the {pages} that have come")]
+    Circle {
+        /// The last page.
+        url: String,
+        /// How many pages there were.
+        pages: usize,
+    },
     /// The body is compressed although that was ruled out: its bytes would not be the ones that are counted.
     #[error("take the body of {url}: it is encoded as {encoding:?}, although it was asked for as it is")]
     Encoded {

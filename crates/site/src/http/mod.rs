@@ -13,7 +13,7 @@ mod url;
 mod watch;
 
 pub use client::{BODY_LIMIT, Headers, Method, Request, Response, delete, get, post, put, send};
-pub use download::{Download, Downloaded, download};
+pub use download::{Download, Downloaded, Page, download, download_pages};
 pub use download_error::DownloadError;
 pub use error::HttpError;
 pub(crate) use tls::bundles;
