@@ -3,7 +3,7 @@
 use crate::endpoint::{Get, IDLE_MS, SealedHeaders, endpoint, headers, millis, reveal, url};
 use crate::fetch::shown;
 use crate::services::{Known, READY_MS};
-use crate::transform::{scratch, workers};
+use crate::transform::{VARS, scratch, workers};
 use crate::trial::remove;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -137,10 +137,10 @@ impl Kind for SendKind {
             None => None,
         };
         let program = match &body.read_back.same {
-            Some(program) => Some(cx.program(program)?),
+            Some(program) => Some(cx.program_over(program, VARS)?),
             None => None,
         };
-        let index = cx.indexes(body.read_back.index.as_ref())?;
+        let index = cx.indexes(body.read_back.index.as_ref(), VARS)?;
         Some(vec![Box::new(Send {
             url: url(&to, path, cx)?,
             back_url: url(&to, &body.read_back.get, cx)?,

@@ -26,6 +26,8 @@ use switchback_site::Site;
 use switchback_site::artifacts::digest;
 use switchback_site::command::exists;
 
+/// What programs have beside their record.
+pub(crate) const VARS: &[&str] = &["now"];
 /// How long one batch of about a mebibyte may take in a child.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Bytes of memory of a child: far more than one needs, and less than what would hurt the machine.
@@ -143,11 +145,11 @@ impl Kind for TransformKind {
 fn recipe(body: &TransformBody, cx: &mut Compile<'_>) -> Option<Recipe> {
     let mut passes = Vec::new();
     for pass in &body.passes {
-        passes.push(cx.program(pass)?);
+        passes.push(cx.program_over(pass, VARS)?);
     }
     let mut counted = Vec::new();
     for (name, program) in body.counted.iter().flat_map(Keyed::iter) {
-        counted.push(Named { name: name.text.clone(), program: cx.program(program)?.program });
+        counted.push(Named { name: name.text.clone(), program: cx.program_over(program, VARS)?.program });
     }
     let mut equations = Vec::new();
     for text in &body.equations {
@@ -178,7 +180,7 @@ fn recipe(body: &TransformBody, cx: &mut Compile<'_>) -> Option<Recipe> {
     let kind_in = optional(body.kinds.as_ref().map(|kinds| &kinds.r#in))?;
     let kind_out = optional(body.kinds.as_ref().map(|kinds| &kinds.out))?;
     let id = optional(body.id.as_ref())?;
-    let indexes = cx.indexes(body.index.as_ref())?;
+    let indexes = cx.indexes(body.index.as_ref(), VARS)?;
     Some(Recipe { indexes, passes, kind_in, kind_out, id, counted, equations })
 }
 

@@ -4,6 +4,7 @@ use super::Compile;
 use crate::artifact::Artifact;
 use crate::decode::{Keyed, Spanned};
 use crate::diagnostic::{Diagnostic, Span};
+use crate::jq::JqError;
 use crate::playbook::Playbook;
 use crate::program::{IndexBody, IndexOf, Named};
 use crate::suggest::closest;
@@ -107,12 +108,25 @@ impl Compile<'_> {
 
     /// Returns a jq program: the text itself, or the file of the playbook that it names with `.jq` at its end.
     pub fn program(&mut self, program: &Spanned<String>) -> Option<Named> {
+        self.checked(program, crate::jq::check)
+    }
+
+    /// As [`Compile::program`], for a program that is run over records, with variables of these names.
+    pub fn program_over(&mut self, program: &Spanned<String>, vars: &[&str]) -> Option<Named> {
+        self.checked(program, |text| crate::jq::check_over_records(text, vars))
+    }
+
+    fn checked(
+        &mut self,
+        program: &Spanned<String>,
+        check: impl Fn(&str) -> Result<(), JqError>,
+    ) -> Option<Named> {
         let is_file = program.value.ends_with(".jq");
         let (name, text) = match is_file {
             true => (program.value.clone(), self.file(&program.value, program.span)?),
             false => ("the program".to_owned(), program.value.clone()),
         };
-        if let Err(error) = crate::jq::check(&text) {
+        if let Err(error) = check(&text) {
             let what = if is_file { format!("{name} is") } else { "this is".to_owned() };
             self.out.push(
                 Diagnostic::error("P015", format!("{what} not a jq program"))
@@ -125,12 +139,12 @@ impl Compile<'_> {
     }
 
     /// Returns the indexes that programs look into.
-    pub fn indexes(&mut self, bodies: Option<&Keyed<IndexBody>>) -> Option<Vec<IndexOf>> {
+    pub fn indexes(&mut self, bodies: Option<&Keyed<IndexBody>>, vars: &[&str]) -> Option<Vec<IndexOf>> {
         let mut indexes = Vec::new();
         for (name, body) in bodies.into_iter().flat_map(Keyed::iter) {
-            let of = self.program(&body.of)?.program;
+            let of = self.program_over(&body.of, vars)?.program;
             let gives = match &body.gives {
-                Some(gives) => Some(self.program(gives)?.program),
+                Some(gives) => Some(self.program_over(gives, vars)?.program),
                 None => None,
             };
             let ascending = body.ascending == Some(true);

@@ -198,8 +198,8 @@ impl Compile<'_> {
             );
             return None;
         }
-        let program = self.program(body.jq.as_ref()?)?;
-        let index = self.indexes(body.index.as_ref())?;
+        let program = self.program_over(body.jq.as_ref()?, &[])?;
+        let index = self.indexes(body.index.as_ref(), &[])?;
         Some(Ask::Records { from, format, program, index, count: body.count == Some(true) })
     }
 

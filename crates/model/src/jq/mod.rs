@@ -12,6 +12,6 @@ mod time;
 mod value;
 mod world;
 
-pub use program::{JqError, Program, check};
+pub use program::{JqError, Program, check, check_over_records};
 pub use stream::{JqValue, Outputs, Values};
 pub use world::World;

@@ -48,11 +48,24 @@ impl JqError {
 /// A sound program is remembered, as planning asks for the same few again and again, and each costs the parse of the
 /// whole library.
 pub fn check(text: &str) -> Result<(), JqError> {
-    static SOUND: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    check_with(text, None)
+}
+
+/// As [`check`], for a program that is run over records, with variables of these names.
+pub fn check_over_records(text: &str, vars: &[&str]) -> Result<(), JqError> {
+    check_with(text, Some(vars))
+}
+
+fn check_with(text: &str, over_records: Option<&[&str]>) -> Result<(), JqError> {
+    static SOUND: Mutex<BTreeSet<(String, String)>> = Mutex::new(BTreeSet::new());
     let sound = || SOUND.lock().unwrap_or_else(PoisonError::into_inner);
-    if !sound().contains(text) {
-        Program::compile(text, &[])?;
-        sound().insert(text.to_owned());
+    let key = (text.to_owned(), over_records.map_or("-".to_owned(), |vars| vars.join(" ")));
+    if !sound().contains(&key) {
+        match over_records {
+            Some(vars) => Program::over_records(text, vars)?,
+            None => Program::compile(text, &[])?,
+        };
+        sound().insert(key);
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The command of a `transform`: run beside the programs or in their place, and believed no more than they are.
 
-use super::{CommandBody, SHOWN};
+use super::{CommandBody, SHOWN, VARS};
 use crate::endpoint::millis;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -63,14 +63,14 @@ pub(super) fn foreign(body: &CommandBody, recipe: &Recipe, cx: &mut Compile<'_>)
         return None;
     }
     let program = match &body.same {
-        Some(program) => Some(cx.program(program)?),
+        Some(program) => Some(cx.program_over(program, VARS)?),
         None => None,
     };
     Some(Foreign {
         argv,
         loses: body.loses.as_ref().map(|loses| loses.value.clone()),
         counted: body.counted.as_ref().map(|counted| counted.value.clone()),
-        same: Canon { program, index: cx.indexes(body.index.as_ref())? },
+        same: Canon { program, index: cx.indexes(body.index.as_ref(), VARS)? },
         within_ms: millis(body.within, COMMAND_MS),
     })
 }
