@@ -3,6 +3,7 @@
 //! The one crate that may name an application.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod agola;
 pub mod cluster;
 mod draw;
 pub mod duplistatus;

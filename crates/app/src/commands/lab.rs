@@ -10,6 +10,7 @@ pub fn run(app: &str, args: &[String], _output: &Output) -> Result<u8, Complaint
             let code = switchback_labs::duplistatus::stand_in_main(args.to_vec());
             Ok(u8::try_from(code).unwrap_or(1))
         }
+        "agola" => Ok(u8::try_from(switchback_labs::agola::stand_in_main(args)).unwrap_or(1)),
         "unstract" => Ok(u8::try_from(switchback_labs::unstract::stand_in_main(args)).unwrap_or(1)),
         other => Err(Complaint::usage(format!("there is no lab of `{other}`"))),
     }

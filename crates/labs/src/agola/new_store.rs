@@ -1,0 +1,373 @@
+//! What a component of 0.8 and later keeps in SQLite: a table a kind, and imports that drop before they load.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+use serde_json::{Map, Value};
+
+use super::codec::{go_json, go_text, round_times, values};
+use super::config::Component;
+use super::release::Release;
+
+/// The kinds of each component in the order of an export, with their tables.
+const RUNSERVICE: [(&str, &str); 3] =
+    [("RunConfig", "runconfig"), ("Run", "run"), ("RunCounter", "runcounter")];
+const CONFIGSTORE: [(&str, &str); 10] = [
+    ("RemoteSource", "remotesource"),
+    ("User", "user_t"),
+    ("UserToken", "usertoken"),
+    ("LinkedAccount", "linkedaccount"),
+    ("Organization", "organization"),
+    ("OrganizationMember", "orgmember"),
+    ("ProjectGroup", "projectgroup"),
+    ("Project", "project"),
+    ("Secret", "secret"),
+    ("Variable", "variable"),
+];
+
+/// What is deleted without a word because what it refers to is gone (systems/agola.md §4): table, field, other table.
+const ORPHANS: [(&str, &str, &str); 5] = [
+    ("usertoken", "user_id", "user_t"),
+    ("linkedaccount", "user_id", "user_t"),
+    ("linkedaccount", "remote_source_id", "remotesource"),
+    ("orgmember", "user_id", "user_t"),
+    ("orgmember", "organization_id", "organization"),
+];
+
+/// The database of one component.
+#[derive(Debug, Clone)]
+pub struct NewStore {
+    path: PathBuf,
+    kinds: &'static [(&'static str, &'static str)],
+}
+
+/// How an import ended that did not load everything.
+#[derive(Debug)]
+pub enum ImportError {
+    /// The handler fell over: there is no reply. What was there is gone.
+    Panics(String),
+    /// It answers 500. What was there is gone.
+    Fails(String),
+}
+
+impl From<rusqlite::Error> for ImportError {
+    fn from(error: rusqlite::Error) -> ImportError {
+        ImportError::Fails(error.to_string())
+    }
+}
+
+/// How an import goes wrong or takes its time.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ImportManner {
+    /// Stops, and says nothing, after this many bytes of records.
+    pub stop_at: Option<u64>,
+    /// Ends the process after this many records, in the middle of the transaction.
+    pub die_at: Option<u64>,
+    /// Waits so long with each record.
+    pub pause: Duration,
+    /// Rounds times as PostgreSQL does.
+    pub microseconds: bool,
+}
+
+impl NewStore {
+    /// Opens the database of the runservice or the configstore, which is made where it is not there, and brings its schema
+    /// up to date. The error is what the application says.
+    pub(super) fn open(path: &Path, component: Component, release: &Release) -> Result<NewStore, String> {
+        let kinds: &[(&str, &str)] =
+            if component == Component::Runservice { &RUNSERVICE } else { &CONFIGSTORE };
+        let store = NewStore { path: path.to_owned(), kinds };
+        store.set_up(release.schema(component))?;
+        Ok(store)
+    }
+
+    fn set_up(&self, supported: i64) -> Result<(), String> {
+        let say = |error: rusqlite::Error| format!("setup db error: {error}");
+        let mut db = self.connect().map_err(say)?;
+        db.pragma_update(None, "journal_mode", "wal").map_err(say)?;
+        let made = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(say)?;
+        made.execute_batch(
+            "CREATE TABLE IF NOT EXISTS dbversion (version bigint PRIMARY KEY, time timestamp);
+             CREATE TABLE IF NOT EXISTS maintenance (wanted int NOT NULL);",
+        )
+        .map_err(say)?;
+        let known: Option<i64> =
+            made.query_row("SELECT max(version) FROM dbversion", [], |row| row.get(0)).map_err(say)?;
+        if let Some(known) = known.filter(|known| *known > supported) {
+            return Err(format!(
+                "setup db error: current db schema version {known} is greater than the supported db schema version {supported}"
+            ));
+        }
+        if known != Some(supported) {
+            made.execute("INSERT INTO dbversion VALUES (?1, datetime('now'))", [supported]).map_err(say)?;
+        }
+        self.create_tables(&made).map_err(say)?;
+        made.commit().map_err(say)
+    }
+
+    fn create_tables(&self, db: &Connection) -> rusqlite::Result<()> {
+        for (_, table) in self.kinds {
+            db.execute_batch(&format!(
+                "CREATE TABLE IF NOT EXISTS {table} (id text NOT NULL PRIMARY KEY, json text NOT NULL)"
+            ))?;
+        }
+        Ok(())
+    }
+
+    fn connect(&self) -> rusqlite::Result<Connection> {
+        let db = Connection::open(&self.path)?;
+        db.busy_timeout(Duration::from_secs(10))?;
+        // A lab is built again: nothing here needs to survive a power cut.
+        db.pragma_update(None, "synchronous", "off")?;
+        Ok(db)
+    }
+
+    /// Says whether maintenance is wanted.
+    pub(super) fn wants_maintenance(&self) -> rusqlite::Result<bool> {
+        self.connect()?.query_row("SELECT count(*) > 0 FROM maintenance", [], |row| row.get(0))
+    }
+
+    /// Asks for maintenance or gives it up. Returns whether it was not so before.
+    pub(super) fn want_maintenance(&self, wanted: bool) -> rusqlite::Result<bool> {
+        let db = self.connect()?;
+        let changed = if wanted {
+            db.execute("INSERT INTO maintenance SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM maintenance)", [])?
+        } else {
+            db.execute("DELETE FROM maintenance", [])?
+        };
+        Ok(changed > 0)
+    }
+
+    /// Drops what is there, then loads what comes: two transactions, so that what fails in the second leaves nothing.
+    /// Returns how many records were loaded.
+    pub fn import(&self, body: impl Read, manner: ImportManner) -> Result<u64, ImportError> {
+        let mut db = self.connect()?;
+        let dropped = db.transaction()?;
+        for (_, table) in self.kinds {
+            dropped.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
+        }
+        self.create_tables(&dropped)?;
+        dropped.commit()?;
+        let load = db.transaction()?;
+        let (mut count, mut bytes) = (0, 0);
+        for value in values(body) {
+            let value = value.map_err(|error| ImportError::Fails(error.to_string()))?;
+            bytes += value.get().len() as u64 + 1;
+            if manner.stop_at.is_some_and(|stop| bytes > stop) {
+                break;
+            }
+            self.load(&load, value.get(), manner.microseconds)?;
+            count += 1;
+            if manner.die_at.is_some_and(|die| count >= die) {
+                std::process::exit(137);
+            }
+            if !manner.pause.is_zero() {
+                std::thread::sleep(manner.pause);
+            }
+        }
+        if self.kinds.len() == CONFIGSTORE.len() {
+            for (table, field, other) in ORPHANS {
+                load.execute_batch(&format!(
+                    "DELETE FROM {table} WHERE json ->> '{field}' NOT IN (SELECT id FROM {other})"
+                ))?;
+            }
+        }
+        load.commit()?;
+        Ok(count)
+    }
+
+    fn load(&self, db: &Connection, text: &str, microseconds: bool) -> Result<(), ImportError> {
+        let panics = |what: &str| ImportError::Panics(what.to_owned());
+        let mut record: Map<String, Value> =
+            serde_json::from_str(text).map_err(|_| panics("json: cannot unmarshal into Go value"))?;
+        let kind = record.get("exportMeta").and_then(|meta| meta["kind"].as_str());
+        let table = kind.and_then(|kind| self.kinds.iter().find(|(known, _)| *known == kind));
+        let (kind, table) = *table
+            .ok_or_else(|| panics("runtime error: invalid memory address or nil pointer dereference"))?;
+        let id = record.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+        if kind == "Run" {
+            let config = record.get("run_config_id").and_then(Value::as_str).unwrap_or_default();
+            let there: Option<i64> = db
+                .prepare_cached("SELECT 1 FROM runconfig WHERE id = ?1")?
+                .query_row([config], |row| row.get(0))
+                .optional()?;
+            there.ok_or_else(|| ImportError::Fails("FOREIGN KEY constraint failed".to_owned()))?;
+        }
+        // A record is read into columns and written from them: its fields come out in the order of the program.
+        let ordered = in_order(kind, &record);
+        if microseconds {
+            round_times(&mut record);
+        }
+        let text = match ordered {
+            Some(names) => {
+                let fields = names.into_iter().filter_map(|name| record.remove_entry(&name));
+                go_json(&Value::Object(fields.collect()))
+            }
+            None if microseconds => go_json(&Value::Object(record)),
+            None => go_text(text),
+        };
+        db.prepare_cached(&format!("INSERT INTO {table} VALUES (?1, ?2)"))?.execute(params![id, text])?;
+        Ok(())
+    }
+
+    /// Gives every record to `take`, by kind and then by id, in one view of the database.
+    pub fn export(&self, mut take: impl FnMut(&str) -> io::Result<()>) -> io::Result<()> {
+        let other = |error: rusqlite::Error| io::Error::other(error);
+        let mut db = self.connect().map_err(other)?;
+        let view = db.transaction().map_err(other)?;
+        for (_, table) in self.kinds {
+            let mut select = view.prepare(&format!("SELECT json FROM {table} ORDER BY id")).map_err(other)?;
+            let mut rows = select.query([]).map_err(other)?;
+            while let Some(row) = rows.next().map_err(other)? {
+                take(row.get_ref(0).map_err(other)?.as_str().map_err(io::Error::other)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns how many bytes an export has, roughly enough to cut it in the middle.
+    pub(super) fn size(&self) -> rusqlite::Result<u64> {
+        let db = self.connect()?;
+        let mut sum = 0;
+        for (_, table) in self.kinds {
+            let sql = format!("SELECT coalesce(sum(length(json) + 1), 0) FROM {table}");
+            sum += db.query_row(&sql, [], |row| row.get::<_, i64>(0))?.unsigned_abs();
+        }
+        Ok(sum)
+    }
+
+    /// Returns the records that a query selects as `json`, without what is only for exports.
+    pub(super) fn select(&self, sql: &str, values: &[&dyn rusqlite::ToSql]) -> rusqlite::Result<Vec<Value>> {
+        let db = self.connect()?;
+        let mut select = db.prepare(sql)?;
+        let rows = select.query_map(values, |row| row.get::<_, String>(0))?;
+        rows.map(|text| {
+            let mut value: Value = serde_json::from_str(&text?).unwrap_or_default();
+            if let Some(fields) = value.as_object_mut() {
+                fields.shift_remove("exportMeta");
+            }
+            Ok(value)
+        })
+        .collect()
+    }
+}
+
+/// Returns the names of a record's fields in the order of the program, if they are in another one.
+fn in_order(kind: &str, record: &Map<String, Value>) -> Option<Vec<String>> {
+    let first: &[&str] = match kind {
+        "Run" => &["sequence", "name", "run_config_id", "counter", "group"],
+        "LinkedAccount" => &["user_id"],
+        "UserToken" => &["name", "value", "user_id"],
+        "Project" => &["name", "parent", "secret"],
+        "Secret" | "Variable" | "ProjectGroup" => &["name", "parent"],
+        _ => &["name"],
+    };
+    let order = ["exportMeta", "id", "creationTime", "updateTime"].into_iter().chain(first.iter().copied());
+    let order: Vec<&str> = order.collect();
+    let mut names: Vec<String> = record.keys().cloned().collect();
+    names.sort_by_key(|name| order.iter().position(|known| known == name).unwrap_or(order.len()));
+    names.iter().ne(record.keys()).then_some(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(dir: &Path, component: Component) -> NewStore {
+        NewStore::open(&dir.join("db"), component, &Release::of("v0.8.0")).unwrap()
+    }
+
+    fn export(store: &NewStore) -> String {
+        let mut text = String::new();
+        store
+            .export(|line| {
+                text += line;
+                text.push('\n');
+                Ok(())
+            })
+            .unwrap();
+        text
+    }
+
+    const USERS: &str = concat!(
+        r#"{"exportMeta":{"kind":"User"},"id":"a","creationTime":"2026-11-20T11:29:27.15666515Z","name":"\u003cx\u003e"}"#,
+        "\n",
+        r#"{"exportMeta":{"kind":"User"},"id":"b","creationTime":"2026-11-20T11:29:27.15666515Z","name":"y"}"#,
+        "\n",
+    );
+    const MEMBERS: &str = concat!(
+        r#"{"exportMeta":{"kind":"UserToken"},"id":"t","name":"ci","value":"v","user_id":"a"}"#,
+        "\n",
+        r#"{"exportMeta":{"kind":"OrganizationMember"},"id":"m","user_id":"gone","organization_id":"o"}"#,
+        "\n",
+    );
+
+    #[test]
+    fn an_export_is_the_import_byte_by_byte_without_the_orphans() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), Component::Configstore);
+        let text = [USERS, MEMBERS].concat();
+        assert_eq!(store.import(text.as_bytes(), ImportManner::default()).unwrap(), 4);
+        assert_eq!(export(&store), [USERS, MEMBERS.lines().next().unwrap(), "\n"].concat());
+        assert_eq!(store.import(text.as_bytes(), ImportManner::default()).unwrap(), 4, "repeatable");
+        let rounded = ImportManner { microseconds: true, ..ImportManner::default() };
+        store.import(USERS.as_bytes(), rounded).unwrap();
+        assert_eq!(export(&store), USERS.replace("27.15666515Z", "27.156665Z"));
+    }
+
+    #[test]
+    fn what_does_not_load_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), Component::Configstore);
+        let full = || store.import(USERS.as_bytes(), ImportManner::default()).unwrap();
+        let raw = r#"{"id":"0","data_type":"user","data":"e30="}"#;
+        let other = r#"{"exportMeta":{"kind":"RunConfig"},"id":"x"}"#;
+        for (body, panics) in [(raw, true), (other, true), (&USERS[..150], false), ("null", true)] {
+            full();
+            let ended = store.import(body.as_bytes(), ImportManner::default()).unwrap_err();
+            assert_eq!(matches!(ended, ImportError::Panics(_)), panics, "{body}: {ended:?}");
+            assert_eq!(export(&store), "", "{body}");
+        }
+        full();
+        assert_eq!(store.import(&b""[..], ImportManner::default()).unwrap(), 0);
+        assert_eq!(export(&store), "");
+        let first = USERS.split_inclusive('\n').next().unwrap();
+        assert_eq!(store.import(first.as_bytes(), ImportManner::default()).unwrap(), 1);
+        let half = ImportManner { stop_at: Some(USERS.len() as u64 / 2 + 10), ..ImportManner::default() };
+        assert_eq!(store.import(USERS.as_bytes(), half).unwrap(), 1);
+    }
+
+    #[test]
+    fn a_run_without_its_config_and_a_record_that_is_there_twice_do_not_load() {
+        let dir = tempfile::tempdir().unwrap();
+        let runs = store(dir.path(), Component::Runservice);
+        let run = r#"{"exportMeta":{"kind":"Run"},"id":"r","run_config_id":"c"}"#;
+        assert!(matches!(runs.import(run.as_bytes(), ImportManner::default()), Err(ImportError::Fails(_))));
+        let config = r#"{"exportMeta":{"kind":"RunConfig"},"id":"c"}"#;
+        let both = [config, "\n", run, "\n"].concat();
+        runs.import(both.as_bytes(), ImportManner::default()).unwrap();
+        let twice = [config, config].concat();
+        assert!(matches!(runs.import(twice.as_bytes(), ImportManner::default()), Err(ImportError::Fails(_))));
+    }
+
+    #[test]
+    fn one_database_for_both_is_refused_by_the_second() {
+        let dir = tempfile::tempdir().unwrap();
+        store(dir.path(), Component::Configstore);
+        let refused = NewStore::open(&dir.path().join("db"), Component::Runservice, &Release::of("v0.8.0"))
+            .unwrap_err();
+        assert!(
+            refused
+                .ends_with("current db schema version 2 is greater than the supported db schema version 1")
+        );
+    }
+
+    #[test]
+    fn maintenance_is_wanted_once_and_given_up_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), Component::Runservice);
+        let wishes = [true, true, false, false].map(|wanted| store.want_maintenance(wanted).unwrap());
+        assert_eq!(wishes, [true, false, true, false]);
+    }
+}
