@@ -84,6 +84,11 @@ impl Config {
         }
     }
 
+    /// Says whether something stands at a dotted place; what goes by an alias does.
+    fn has(&self, at: &str) -> bool {
+        !matches!(ConfigFormat::Yaml.editor().get(&self.text, at), Ok(None | Some(Value::Null)))
+    }
+
     /// Says what the application says about this config before it starts these components.
     pub(super) fn validate(&self, release: &Release, components: &[Component]) -> Result<(), String> {
         for component in components {
@@ -96,7 +101,7 @@ impl Config {
             let keeps =
                 matches!(component, Component::Runservice | Component::Configstore | Component::Notification);
             if !release.is_new() {
-                if keeps && self.text(&format!("{name}.etcd.endpoints")).is_none() {
+                if keeps && !self.has(&format!("{name}.etcd.endpoints")) {
                     return Err(format!("config error: {name} etcd endpoints undefined"));
                 }
                 continue;

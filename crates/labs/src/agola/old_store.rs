@@ -82,6 +82,12 @@ impl OldStore {
         if live.is_empty() { Ok(()) } else { append(&self.etcd().join("live"), live.as_bytes()) }
     }
 
+    /// Writes a record behind all others, of whatever type it is.
+    pub fn append_stray(&self, record: &Record) -> io::Result<()> {
+        let last = self.types.last().copied().unwrap_or_default();
+        append(&self.file(last), record.line().as_bytes())
+    }
+
     /// Opens the export: the files to be sent one behind the other, at most as long as they are now.
     pub fn export(&self) -> io::Result<Vec<(File, u64)>> {
         let mut files = Vec::new();

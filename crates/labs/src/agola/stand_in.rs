@@ -58,7 +58,9 @@ fn run(args: &[String]) -> Result<(), StandInError> {
         ["serve", args @ ..] => serve(&release, lab, args),
         ["--version"] => say(&format!("agola version {}\n", release.text())),
         ["version"] => version(&release, lab),
-        ["migrateexport", args @ ..] if release.is_new() => tool::migrate_export(&release, lab, args),
+        ["migrateexport", args @ ..] if release.is_new() && !Switches::of(lab, "tool").is_on("no_tool") => {
+            tool::migrate_export(&release, lab, args)
+        }
         ["migrate", args @ ..] if release.is_new() => tool::migrate_database(args),
         [] | ["--help"] => say("agola\n\nUsage:\n  agola [flags]\n  agola [command]\n"),
         [other, ..] => Err(StandInError::Usage(format!(

@@ -1,0 +1,218 @@
+//! What the services answer, before and after.
+
+use super::{
+    ask, edit_config, edit_configs, export, json, lab, refusal, start, status, wait_for_maintenance,
+};
+use serde_json::{Value, json as value};
+use std::time::{Duration, Instant};
+use switchback_labs::agola::Component::{Configstore, Gateway, Notification, Runservice};
+use switchback_labs::agola::{Fault, Lab, LabOptions, SERVED, Size, migrate};
+
+#[test]
+fn an_export_is_the_same_twice_and_in_maintenance() {
+    let (_guard, lab) = lab(&LabOptions::default());
+    let _old = [Runservice, Configstore].map(|component| start(&lab, component, false));
+    for component in [Runservice, Configstore] {
+        let first = export(&lab, component);
+        assert!(!first.contains(&b'\n') && first.ends_with(b"\"}"));
+        assert!(export(&lab, component) == first);
+        assert_eq!(status(&lab, component, "GET", "maintenance"), 405);
+        assert_eq!(
+            status(&lab, component, "POST", "import"),
+            if component == Runservice { 400 } else { 404 }
+        );
+        assert_eq!(status(&lab, component, "DELETE", "maintenance"), 400);
+        assert_eq!(status(&lab, component, "PUT", "maintenance"), 200);
+        assert_eq!(status(&lab, component, "PUT", "maintenance"), 400);
+        let list = if component == Runservice { "runs" } else { "users" };
+        let (mut refused, deadline) = (0, Instant::now() + Duration::from_secs(20));
+        loop {
+            match ask(&lab, component, "GET", list, b"") {
+                Ok((404, _)) => break,
+                Ok((200, _)) => {}
+                Ok((other, _)) => panic!("{other}"),
+                Err(_) => refused += 1,
+            }
+            assert!(Instant::now() < deadline);
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        assert!(refused > 0, "the port refuses for a while");
+        assert!(export(&lab, component) == first);
+    }
+}
+
+#[test]
+fn live_runs_are_in_the_old_api_and_in_no_export() {
+    let (_guard, lab) = lab(&LabOptions { faults: vec![Fault::LiveRuns], ..LabOptions::default() });
+    let _old = start(&lab, Runservice, false);
+    let text = String::from_utf8(export(&lab, Runservice)).unwrap();
+    let count = |kind: &str| text.matches(&format!("\"data_type\":\"{kind}\"")).count();
+    assert_eq!((count("run"), count("runconfig")), (13, 17));
+    let ids = |query: &str| -> Vec<String> {
+        let runs = json(&lab, Runservice, &format!("runs?{query}"))["runs"].clone();
+        runs.as_array().into_iter().flatten().map(|run| run["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let mut undrained = ids("phase=queued&phase=running&phase=cancelled");
+    undrained.reverse();
+    assert_eq!(undrained, lab.content.live);
+    // Page by page, from the newest, and the other way round.
+    let mut paged = ids("limit=5");
+    while let Some(last) = paged.last().cloned() {
+        let next = ids(&format!("limit=5&start={last}"));
+        assert!(next.len() <= 5);
+        if next.is_empty() {
+            break;
+        }
+        paged.extend(next);
+    }
+    assert_eq!(paged.len(), 17);
+    paged.reverse();
+    assert_eq!(paged, ids("asc&limit=40"));
+    assert_eq!(status(&lab, Runservice, "GET", "runs?limit=x"), 400);
+    assert_eq!(status(&lab, Runservice, "GET", "nothing"), 400);
+}
+
+#[test]
+fn traps_of_the_old_services() {
+    let traps = ["late-run", "export-cut", "lost-enter", "lost-leave"].map(|it| Fault::named(it).unwrap());
+    let (_guard, lab) = lab(&LabOptions { faults: traps.to_vec(), ..LabOptions::default() });
+    let _old = [Runservice, Configstore].map(|component| start(&lab, component, false));
+    assert!(ask(&lab, Configstore, "GET", "export", b"").is_err(), "cut in the middle");
+    assert!(ask(&lab, Runservice, "GET", "export", b"").is_err());
+    let mut first = export(&lab, Runservice);
+    let second = export(&lab, Runservice);
+    // The trap was sprung with the export that was cut: what is late is there from then on.
+    assert!(first == second);
+    lab.switch("traps.late-run", value!(2)).unwrap();
+    first.clone_from(&second);
+    assert!(export(&lab, Runservice) == first);
+    assert!(export(&lab, Runservice) != first, "a run was archived between two exports");
+    assert!(ask(&lab, Runservice, "PUT", "maintenance", b"").is_err(), "the reply is lost");
+    assert!(lab.old_store(Runservice).wants_maintenance(), "and the key is set");
+    assert_eq!(status(&lab, Runservice, "PUT", "maintenance"), 400);
+}
+
+#[test]
+fn each_version_refuses_what_was_measured() {
+    for split in [false, true] {
+        let (_guard, lab) = lab(&LabOptions { split, ..LabOptions::default() });
+        let no_type = "config error: db configuration error: type is not defined";
+        assert_eq!(refusal(&lab, Runservice, true), no_type);
+        assert_eq!(refusal(&lab, Configstore, true), no_type);
+        assert_eq!(refusal(&lab, Notification, true), "notification: new db error: unknown db type");
+        assert_eq!(refusal(&lab, Gateway, true), "config error: empty cookie signing key");
+        edit_config(&lab, &lab.configs[&Gateway].clone(), false);
+        assert_eq!(refusal(&lab, Gateway, true), "config error: empty cookie signing key");
+        edit_configs(&lab);
+        let _new = SERVED.map(|component| start(&lab, component, true));
+        assert_eq!(json(&lab, Gateway, "version")["version"], "v0.8.0");
+        assert!(refusal(&lab, Notification, false).contains("etcd"), "the old one wants its entry back");
+    }
+}
+
+#[test]
+fn two_services_on_one_database_do_not_both_start() {
+    let (_guard, lab) = lab(&LabOptions { faults: vec![Fault::SharedDatabase], ..LabOptions::default() });
+    edit_configs(&lab);
+    let _new = start(&lab, Configstore, true);
+    assert!(refusal(&lab, Runservice, true).contains("version 2 is greater than the supported"));
+}
+
+/// The whole upgrade, by hand and right.
+fn upgrade(lab: &Lab) {
+    let exports = {
+        let _old = [Runservice, Configstore].map(|component| start(lab, component, false));
+        [Runservice, Configstore].map(|component| export(lab, component))
+    };
+    edit_configs(lab);
+    let _new = [Runservice, Configstore].map(|component| start(lab, component, true));
+    for (component, old) in [Runservice, Configstore].into_iter().zip(exports) {
+        let lines = migrate(component, old.as_slice()).unwrap().lines;
+        let body: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        assert_eq!(status(lab, component, "PUT", "maintenance"), 200);
+        assert_eq!(status(lab, component, "POST", "import"), 400, "too early");
+        assert!(wait_for_maintenance(lab, component, true) > 0, "the port refuses for a while");
+        assert_eq!(ask(lab, component, "POST", "import", body.as_bytes()).unwrap().0, 200);
+        assert_eq!(String::from_utf8(export(lab, component)).unwrap(), body);
+        assert_eq!(status(lab, component, "DELETE", "maintenance"), 200);
+        assert!(wait_for_maintenance(lab, component, false) > 0);
+    }
+}
+
+#[test]
+fn done_right_tokens_still_work_and_tasks_find_their_logs() {
+    let (_guard, lab) = lab(&LabOptions::default());
+    // As an operator says who wants to keep them.
+    let path = &lab.configs[&Runservice];
+    let text = std::fs::read_to_string(path).unwrap();
+    std::fs::write(path, text.replace("runservice:\n", "runservice:\n   runLogExpireInterval: 876000h\n"))
+        .unwrap();
+    {
+        let _old = [Runservice, Configstore].map(|component| start(&lab, component, false));
+        for log in &lab.content.logs {
+            let path = format!("logs?runid={}&taskid={}&step=0", log.run_id, log.task);
+            assert_eq!(
+                ask(&lab, Runservice, "GET", &path, b"").unwrap(),
+                (200, log.text.clone().into_bytes())
+            );
+        }
+    }
+    upgrade(&lab);
+    let _new = [Runservice, Configstore].map(|component| start(&lab, component, true));
+    let runs = json(&lab, Runservice, "runs?asc&limit=40")["runs"].clone();
+    assert_eq!(runs.as_array().unwrap().len(), 13);
+    for log in &lab.content.logs {
+        let run = runs.as_array().unwrap().iter().find(|run| run["name"] == *log.run).unwrap();
+        let path = format!("logs?runid={}&taskid={}&step=0", run["id"].as_str().unwrap(), log.task);
+        assert_eq!(ask(&lab, Runservice, "GET", &path, b"").unwrap(), (200, log.text.clone().into_bytes()));
+    }
+    for token in &lab.content.tokens {
+        let users = json(&lab, Configstore, &format!("users?query_type=bytoken&token={}", token.value));
+        assert_eq!(users[0]["id"], *token.user);
+    }
+    assert_eq!(status(&lab, Configstore, "GET", "users?query_type=bytoken&token=none"), 404);
+    let orgs = json(&lab, Configstore, "orgs?asc&limit=2");
+    let names: Vec<&Value> = orgs.as_array().unwrap().iter().map(|org| &org["name"]).collect();
+    assert_eq!(names, ["org000", "org001"]);
+}
+
+#[test]
+fn old_logs_go_where_nobody_says_otherwise() {
+    let (_guard, lab) = lab(&LabOptions::default());
+    upgrade(&lab);
+    let there = |task: &str| lab.objects().join("data/logs").join(task).join("steps/0.log").exists();
+    for log in &lab.content.logs {
+        assert_eq!(there(&log.task), !log.old, "{}", log.run);
+    }
+}
+
+#[test]
+fn five_thousand_records_are_built_in_no_time_and_served() {
+    let size = Size { runs: 1700, users: 300, projects: 300, orgs: 40, ..Size::default() };
+    let began = Instant::now();
+    let (_guard, lab) = lab(&LabOptions { size, ..LabOptions::default() });
+    let took = began.elapsed();
+    assert!(lab.content.runservice.len() + lab.content.configstore.len() > 4500);
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    upgrade(&lab);
+}
+
+#[test]
+fn maintenance_that_never_comes_and_one_that_never_ends() {
+    let (_guard, lab) = lab(&LabOptions::default());
+    edit_configs(&lab);
+    let _new = start(&lab, Runservice, true);
+    lab.switch("traps.never-enters", value!(1)).unwrap();
+    assert_eq!(status(&lab, Runservice, "PUT", "maintenance"), 200);
+    std::thread::sleep(Duration::from_millis(300));
+    let state = json(&lab, Runservice, "maintenance");
+    assert_eq!(state, value!({"RequestedStatus": true, "CurrentStatus": false}));
+    lab.switch("traps", value!({"never-leaves": 1})).unwrap();
+    wait_for_maintenance(&lab, Runservice, true);
+    assert_eq!(status(&lab, Runservice, "DELETE", "maintenance"), 200);
+    std::thread::sleep(Duration::from_millis(300));
+    let state = json(&lab, Runservice, "maintenance");
+    assert_eq!(state, value!({"RequestedStatus": false, "CurrentStatus": true}));
+    lab.switch("traps", value!({})).unwrap();
+    wait_for_maintenance(&lab, Runservice, false);
+}
