@@ -50,7 +50,7 @@ const PASSES: [(&str, &[&str]); 2] = [
     ),
 ];
 
-fn shared() -> Option<PathBuf> {
+pub fn shared() -> Option<PathBuf> {
     crate::unstract::real_data()?.parent().map(|data| data.join("agola")).filter(|data| data.is_dir())
 }
 
@@ -87,7 +87,7 @@ fn question(name: &str, program: &str) -> Question {
 }
 
 /// What the playbook's `transform` does, without its files.
-fn migrate(component: &str, programs: &[(String, String)], input: &[u8]) -> Result<Vec<Value>, String> {
+pub fn migrate(component: &str, programs: &[(String, String)], input: &[u8]) -> Result<Vec<Value>, String> {
     let dir = tempfile::tempdir().unwrap();
     let mut indexes: BTreeMap<String, PathBuf> = BTreeMap::new();
     let mut runs = 0;
@@ -110,13 +110,13 @@ fn migrate(component: &str, programs: &[(String, String)], input: &[u8]) -> Resu
     Ok(records)
 }
 
-fn shipped(component: &str) -> Vec<(String, String)> {
+pub fn shipped(component: &str) -> Vec<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../playbooks/agola");
     let read = |name: &&str| ((*name).to_owned(), std::fs::read_to_string(folder.join(name)).unwrap());
     of(&PASSES, component).iter().map(read).collect()
 }
 
-fn canonical(data: &Path, program: &str, generation: &str, records: &[Value]) -> Vec<Value> {
+pub fn canonical(data: &Path, program: &str, generation: &str, records: &[Value]) -> Vec<Value> {
     let text = std::fs::read_to_string(data.join("canonical").join(program)).unwrap();
     let vars = [("gen".to_owned(), json!(generation))];
     // The programs are written for a slurped file.
@@ -140,7 +140,7 @@ fn sorted(value: &Value) -> Value {
     }
 }
 
-fn values(path: &Path) -> Vec<Value> {
+pub fn values(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap();
     serde_json::Deserializer::from_str(&text).into_iter().map(Result::unwrap).collect()
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod agola_programs;
+mod agola_tool;
 #[path = "../support/plain_copy.rs"]
 mod plain_copy;
 #[path = "../systems/support.rs"]
