@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use switchback_model::compile::Compile;
 use switchback_model::diagnostic::Diagnostic;
 use switchback_model::playbook::{Evidence, ProbeBody};
-use switchback_model::probe::Ask;
+use switchback_model::probe::{Ask, Probe};
 use switchback_model::version::{Range, Version};
 use switchback_site::{Site, Tell};
 
@@ -13,6 +13,8 @@ use switchback_site::{Site, Tell};
 pub struct Question {
     says: String,
     ask: Ask,
+    finds: Option<String>,
+    when: Option<Probe>,
     means: BTreeMap<String, Range>,
     broken: BTreeMap<String, String>,
     may_be_silent: bool,
@@ -52,6 +54,20 @@ pub fn compile(evidence: &Evidence, cx: &mut Compile<'_>) -> Option<Question> {
         ..ProbeBody::default()
     };
     let ask = cx.probe(&body)?.ask;
+    let when = match &evidence.when {
+        Some(when) => Some(cx.probe(when)?),
+        None => None,
+    };
+    if let Some(finds) = &evidence.finds
+        && regex::Regex::new(&finds.value).map_or(true, |regex| regex.captures_len() != 2)
+    {
+        cx.out.push(
+            Diagnostic::error("P016", "this is not a regular expression with one group")
+                .at(finds.span, "finds nothing")
+                .help("put parentheses around the part of the answer that tells the release"),
+        );
+        return None;
+    }
     let mut means = BTreeMap::new();
     for (answer, meaning) in evidence.means.iter() {
         match meaning.parse::<Range>() {
@@ -69,10 +85,21 @@ pub fn compile(evidence: &Evidence, cx: &mut Compile<'_>) -> Option<Question> {
     (means.len() == evidence.means.len()).then_some(Question {
         says: evidence.says.clone().unwrap_or_else(|| ask.describe()),
         ask,
+        finds: evidence.finds.as_ref().map(|finds| finds.value.clone()),
+        when,
         means,
         broken: broken.map(|(answer, help)| (answer.text.clone(), help.clone())).collect(),
         may_be_silent: evidence.may_be_silent.unwrap_or(false),
     })
+}
+
+impl Question {
+    /// Takes out of an answer what tells the release.
+    fn found(&self, answer: Option<String>) -> Option<String> {
+        let Some(finds) = &self.finds else { return answer };
+        let regex = regex::Regex::new(finds).ok()?;
+        Some(regex.captures(&answer?)?.get(1)?.as_str().to_owned())
+    }
 }
 
 /// Asks everything and weighs the answers.
@@ -83,13 +110,23 @@ pub fn detect(questions: &[Question], site: &Site, tell: &Tell) -> Result<Instal
     let mut silent = false;
     for question in questions {
         let asked = &question.says;
+        match question.when.as_ref().map(|when| site.judge_once(when, tell)) {
+            Some(Ok(judgement)) if !judgement.holds => continue,
+            Some(Err(error)) => {
+                evidence.push(format!("{asked}: nobody knows whether to ask ({error})"));
+                blocked.push((error.to_string(), None));
+                silent = true;
+                continue;
+            }
+            _ => {}
+        }
         let answer = match site.ask(&question.ask, tell) {
             Ok(answer) if answer.is_several() => {
                 evidence.push(format!("{asked}: several answers"));
                 blocked.push((format!("{asked}: several answers, and only one can be right"), None));
                 continue;
             }
-            Ok(answer) => answer.scalar(),
+            Ok(answer) => question.found(answer.scalar()),
             Err(error) if question.may_be_silent => {
                 evidence.push(format!("{asked}: no answer ({error})"));
                 continue;

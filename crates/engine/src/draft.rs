@@ -2,7 +2,7 @@
 
 use crate::each;
 use crate::planner::{PlanFailure, PlanRequest, Refusal};
-use crate::playbook::{LoadedPlaybook, entries};
+use crate::playbook::{LoadedPlaybook, UPGRADE, entries};
 use crate::step::AnyStep;
 use switchback_model::compile::Compile;
 use switchback_model::diagnostic::line_column;
@@ -59,16 +59,16 @@ pub(crate) fn draft(
     let mut drafted = Drafted::default();
     for (hop, upgrade) in upgrades.iter().enumerate() {
         let last = hop + 1 == upgrades.len();
-        for (phase, entry) in entries(upgrade) {
-            let belongs = match phase {
-                Phase::Freeze => hop == 0,
-                Phase::Thaw | Phase::Confirm => last,
-                _ => true,
-            };
-            if belongs {
-                drafting.entry(phase, entry, None, cx, &mut drafted)?;
-            }
-        }
+        cx.at_item(UPGRADE, upgrade.item(), |cx| {
+            entries(upgrade).try_for_each(|(phase, entry)| {
+                let belongs = match phase {
+                    Phase::Freeze => hop == 0,
+                    Phase::Thaw | Phase::Confirm => last,
+                    _ => true,
+                };
+                if belongs { drafting.entry(phase, entry, None, cx, &mut drafted) } else { Ok(()) }
+            })
+        })?;
     }
     // Stable: the order within a phase is the playbook's, hop by hop.
     drafted.drafts.sort_by_key(|draft| draft.phase);

@@ -14,6 +14,9 @@ use switchback_model::phase::Phase;
 use switchback_model::playbook::{PLAYBOOK_FORMAT, Playbook, StepEntry, Upgrade};
 use switchback_model::{site_file, tree};
 
+/// What the steps of an upgrade call it.
+pub const UPGRADE: &str = "upgrade";
+
 /// A playbook, its source text and the files beside it.
 #[derive(Debug, Clone)]
 pub struct LoadedPlaybook {
@@ -36,7 +39,8 @@ impl LoadedPlaybook {
         let mut decoder = Decoder::default();
         let playbook = Playbook::decode(&node, &mut decoder);
         out.extend(decoder.into_diagnostics());
-        let Some(playbook) = playbook else { return Err(out) };
+        let Some(mut playbook) = playbook else { return Err(out) };
+        playbook.unfold();
         if playbook.format.value != PLAYBOOK_FORMAT {
             out.push(
                 Diagnostic::error("P030", format!("this playbook has format {}", playbook.format.value))
@@ -86,16 +90,19 @@ impl LoadedPlaybook {
         }
         for upgrade in &self.playbook.upgrades {
             let mut steps = Vec::new();
-            for (phase, entry) in entries(upgrade) {
-                visit(entry, &mut cx, &mut |entry, cx| {
-                    if let Some(when) = &entry.when {
-                        let _ = cx.within(entry.kind.span, "when this step is needed", |cx| cx.probe(when));
-                    }
-                    for step in registry.compile(entry, cx).unwrap_or_default() {
-                        steps.push((phase, step, entry.kind.span));
-                    }
-                });
-            }
+            cx.at_item(UPGRADE, upgrade.item(), |cx| {
+                for (phase, entry) in entries(upgrade) {
+                    visit(entry, cx, &mut |entry, cx| {
+                        if let Some(when) = &entry.when {
+                            let span = entry.kind.span;
+                            let _ = cx.within(span, "when this step is needed", |cx| cx.probe(when));
+                        }
+                        for step in registry.compile(entry, cx).unwrap_or_default() {
+                            steps.push((phase, step, entry.kind.span));
+                        }
+                    });
+                }
+            });
             // A step that did not compile may have been the one that makes it.
             let found = if cx.out.has_errors() {
                 Vec::new()

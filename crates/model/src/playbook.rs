@@ -4,6 +4,7 @@ use crate::artifact::ArtifactFormat;
 use crate::config::ConfigFormat;
 use crate::decode::{Decode, Decoder, Duration, Keyed, OneOrMany, Schemas, Spanned};
 use crate::diagnostic::{Diagnostic, Span};
+use crate::each::Item;
 use crate::program::IndexBody;
 use crate::text::Template;
 use crate::tree::Node;
@@ -117,10 +118,10 @@ record! {
         pub none: Option<bool>,
         /// The answer must equal another's.
         pub same_as: Option<Box<ProbeBody>>,
-        /// The answer must match this regular expression.
-        pub matches: Option<Spanned<String>>,
+        /// The answer must match this regular expression, in which `${x}` stands for that text and nothing else.
+        pub matches: Option<Template>,
         /// The answer must not match this regular expression.
-        pub lacks: Option<Spanned<String>>,
+        pub lacks: Option<Template>,
         /// What is wrong when the answer is another.
         pub r#else: Option<String>,
         /// What mends it.
@@ -251,6 +252,10 @@ record! {
         pub format: Option<ConfigFormat>,
         /// A command, as a list of arguments.
         pub run: Option<Vec<Template>>,
+        /// A regular expression: what its first group finds in the answer stands for the answer.
+        pub finds: Option<Spanned<String>>,
+        /// It is asked only if this holds.
+        pub when: Option<ProbeBody>,
         /// Answer to release (`"0.6"`) or range (`">=0.7"`).
         pub means: Keyed<String>,
         /// Answers of a broken site, each with what to do about it.
@@ -313,8 +318,10 @@ record! {
     pub struct Upgrade {
         /// The releases it starts from.
         pub from: Spanned<Range>,
-        /// The release it leads to.
+        /// The release it leads to; `${upgrade.to}` in its steps.
         pub to: Spanned<Version>,
+        /// Further releases that the same steps lead to, each an edge of its own.
+        pub also: Vec<Version>,
         /// What integrators have to know.
         pub notes: Vec<String>,
         /// Checks and whatever has no impact.
@@ -357,6 +364,36 @@ record! {
         pub risks: Vec<Risk>,
         /// The edges of the upgrade path.
         pub upgrades: Vec<Upgrade>,
+    }
+}
+
+impl Playbook {
+    /// Gives each release that the same steps lead to an edge of its own.
+    pub fn unfold(&mut self) {
+        let mut upgrades = Vec::new();
+        for upgrade in std::mem::take(&mut self.upgrades) {
+            let also = upgrade.also.clone();
+            let more = also.into_iter().map(|to| {
+                let to = Spanned { value: to, span: upgrade.to.span };
+                Upgrade { to, also: Vec::new(), ..upgrade.clone() }
+            });
+            let more: Vec<Upgrade> = more.collect();
+            upgrades.push(Upgrade { also: Vec::new(), ..upgrade });
+            upgrades.extend(more);
+        }
+        self.upgrades = upgrades;
+    }
+}
+
+impl Upgrade {
+    /// Returns what its steps know of it: `${upgrade.from}` is the range, `${upgrade.to}` the release.
+    pub fn item(&self) -> Item {
+        let fields = [("from", self.from.value.to_string()), ("to", self.to.value.to_string())];
+        Item {
+            key: self.to.value.to_string(),
+            fields: fields.map(|(name, value)| (name.to_owned(), value.into())).into(),
+            ..Item::default()
+        }
     }
 }
 

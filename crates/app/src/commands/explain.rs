@@ -6,7 +6,7 @@ use crate::shipped;
 use serde_json::json;
 use std::path::Path;
 use switchback_engine::each;
-use switchback_engine::playbook::{LoadedPlaybook, entries};
+use switchback_engine::playbook::{LoadedPlaybook, UPGRADE, entries};
 use switchback_engine::registry::Registry;
 use switchback_model::compile::Compile;
 use switchback_model::phase::Phase;
@@ -59,6 +59,7 @@ fn edge(text: &mut String, loaded: &LoadedPlaybook, upgrade: &Upgrade, registry:
     let samples = site_file::samples(&loaded.playbook);
     let mut cx = loaded.compile_targets(&samples);
     let mut phase: Option<Phase> = None;
+    cx.items.insert(UPGRADE.to_owned(), upgrade.item());
     for (at, entry) in entries(upgrade) {
         if phase != Some(at) {
             phase = Some(at);

@@ -261,19 +261,19 @@ impl Compile<'_> {
             return Some(Verdict::None);
         }
         for (regex, lacks) in [(&body.matches, false), (&body.lacks, true)] {
-            let Some(regex) = regex else { continue };
-            if let Err(error) = regex::Regex::new(&regex.value) {
+            let Some(template) = regex else { continue };
+            let regex = self.regex(template)?;
+            if let Err(error) = regex::Regex::new(&regex) {
                 self.out.push(
                     Diagnostic::error("P016", "this is not a regular expression")
                         .at(
-                            regex.span,
+                            template.span(),
                             error.to_string().lines().last().unwrap_or_default().trim().trim_start_matches("error: "),
                         )
                         .help("put a backslash before a character that stands for itself, and the whole in single quotes"),
                 );
                 return None;
             }
-            let regex = regex.value.clone();
             return Some(if lacks { Verdict::Lacks { regex } } else { Verdict::Matches { regex } });
         }
         Some(Verdict::Holds)

@@ -13,6 +13,7 @@ use serde_json::Value;
 enum Quoting {
     None,
     Url,
+    Regex,
 }
 
 impl Compile<'_> {
@@ -24,6 +25,11 @@ impl Compile<'_> {
     /// Returns the URL of a template: a `url` input at its beginning is the base, everything else is one encoded segment.
     pub fn url(&mut self, template: &Template) -> Option<String> {
         self.fill(template, Quoting::Url)
+    }
+
+    /// Returns the regular expression of a template: what is referred to stands for itself.
+    pub(super) fn regex(&mut self, template: &Template) -> Option<String> {
+        self.fill(template, Quoting::Regex)
     }
 
     fn fill(&mut self, template: &Template, quoting: Quoting) -> Option<String> {
@@ -49,6 +55,7 @@ impl Compile<'_> {
                             text.push_str(value.trim_end_matches('/'));
                         }
                         (Some(Value::String(value)), Quoting::Url) => text.push_str(&encode_segment(value)),
+                        (Some(Value::String(value)), Quoting::Regex) => text.push_str(&regex::escape(value)),
                         (Some(Value::String(value)), Quoting::None) => text.push_str(value),
                         (Some(Value::Number(value)), _) => text.push_str(&value.to_string()),
                         (Some(_), _) => {
