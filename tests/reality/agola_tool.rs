@@ -96,3 +96,27 @@ fn our_programs_and_the_stand_in_make_the_same_of_the_labs_exports() {
         }
     }
 }
+
+#[test]
+fn the_new_services_export_the_real_files_as_the_real_services_did() {
+    let Some(data) = shared() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    for (name, component) in COMPONENTS {
+        let path = dir.path().join(name);
+        let store = agola::NewStore::open(&path, component, &agola::Release::of("v0.8.0")).unwrap();
+        let migrated = std::fs::read(data.join("migrated-v0.8.0").join(format!("{name}-migrated"))).unwrap();
+        let real = std::fs::read(data.join("reexport-after-import").join(format!("{name}.v08pg"))).unwrap();
+        for (microseconds, wanted) in [(false, &migrated), (true, &real)] {
+            let manner = agola::ImportManner { microseconds, ..agola::ImportManner::default() };
+            store.import(migrated.as_slice(), manner).unwrap();
+            let mut back = Vec::new();
+            let mut take = |line: &str| {
+                back.extend_from_slice(line.as_bytes());
+                back.push(b'\n');
+                Ok(())
+            };
+            store.export(&mut take).unwrap();
+            assert!(back == *wanted, "{name}, rounded as by PostgreSQL: {microseconds}");
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use jiff::{Timestamp, Unit};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -104,16 +104,24 @@ fn go_string(text: &str, out: &mut String) {
 /// there too and stays.
 pub(super) fn round_times(record: &mut Map<String, Value>) {
     for value in record.values_mut() {
-        let Some(text) = value.as_str().filter(|text| text.ends_with('Z') && text.contains('T')) else {
-            continue;
-        };
-        let Ok(time) = text.parse::<Timestamp>() else { continue };
-        if let Ok(rounded) = time.round(Unit::Microsecond)
-            && rounded != time
-        {
-            *value = Value::String(rounded.to_string());
+        if let Some(rounded) = value.as_str().and_then(rounded) {
+            *value = Value::String(rounded);
         }
     }
+}
+
+/// Returns a time as PostgreSQL keeps it; `None` for what is no time with a fraction. It takes the fraction for a double
+/// and rounds that to even (src/backend/utils/adt/datetime.c, ParseFractionalSecond): `.9347525` becomes `.934752`.
+fn rounded(text: &str) -> Option<String> {
+    let (whole, fraction) = text.strip_suffix('Z')?.split_once('.')?;
+    let time: Timestamp = format!("{whole}Z").parse().ok()?;
+    let seconds: f64 = format!("0.{fraction}").parse().ok()?;
+    let micros = format!("{:06}", (seconds * 1e6).round_ties_even());
+    if micros.len() > 6 {
+        return Some((time + SignedDuration::from_secs(1)).to_string());
+    }
+    let micros = micros.trim_end_matches('0');
+    Some(if micros.is_empty() { format!("{whole}Z") } else { format!("{whole}.{micros}Z") })
 }
 
 /// Returns now as Go writes a time in JSON.
@@ -169,12 +177,12 @@ mod tests {
     #[test]
     fn times_are_rounded_and_carry() {
         let text = r#"{"a":"2026-11-20T11:29:27.15666515Z","b":"2026-11-20T23:59:59.9999996Z","c":"0001-01-01T00:00:00Z",
-            "d":{"t":"2026-11-20T11:29:27.156727576Z"},"e":"2026-11-20T11:29:27.155189855Z","f":"nothing TZ"}"#;
+            "d":{"t":"2026-11-20T11:29:27.156727576Z"},"e":"2026-11-20T11:29:27.155189855Z","g":"2026-11-20T11:29:26.9347525Z","f":"nothing TZ"}"#;
         let mut record: Map<String, Value> = serde_json::from_str(text).unwrap();
         round_times(&mut record);
         assert_eq!(
             go_json(&Value::Object(record)),
-            r#"{"a":"2026-11-20T11:29:27.156665Z","b":"2026-11-21T00:00:00Z","c":"0001-01-01T00:00:00Z","d":{"t":"2026-11-20T11:29:27.156727576Z"},"e":"2026-11-20T11:29:27.15519Z","f":"nothing TZ"}"#
+            r#"{"a":"2026-11-20T11:29:27.156665Z","b":"2026-11-21T00:00:00Z","c":"0001-01-01T00:00:00Z","d":{"t":"2026-11-20T11:29:27.156727576Z"},"e":"2026-11-20T11:29:27.15519Z","g":"2026-11-20T11:29:26.934752Z","f":"nothing TZ"}"#
         );
     }
 

@@ -164,6 +164,12 @@ impl Config {
         self.text(&format!("{}.objectStorage.path", component.name())).map(PathBuf::from)
     }
 
+    /// Returns the token that a service wants of whoever talks to it: from 0.9 on, where one is set.
+    pub(super) fn api_token(&self, release: &Release, component: Component) -> Option<String> {
+        let own = self.text(&format!("{}.apiToken", component.name()));
+        own.or_else(|| self.text("internalServicesAPIToken")).filter(|_| release.wants_tokens())
+    }
+
     /// Returns after how long the new version deletes logs.
     pub(super) fn log_life(&self) -> Duration {
         self.text("runservice.runLogExpireInterval").and_then(|text| go_duration(&text)).unwrap_or(LOG_LIFE)

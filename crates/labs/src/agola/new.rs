@@ -25,6 +25,7 @@ struct New {
     store: NewStore,
     objects: Option<PathBuf>,
     mode: Arc<Mode>,
+    token: Option<String>,
     switches: Switches,
 }
 
@@ -53,7 +54,8 @@ pub(super) fn serve(config: &Config, component: Component, release: &Release, sw
     // A database that does not answer leaves the mode as it is.
     let wanted = move || wishes.wants_maintenance().unwrap_or(last.is_maintenance());
     mode::follow((Arc::clone(&gate), Arc::clone(&mode), switches.clone()), wanted, clean);
-    let new = New { component, store, objects, mode, switches: switches.clone() };
+    let token = config.api_token(release, component);
+    let new = New { component, store, objects, mode, token, switches: switches.clone() };
     gate.run(move |exchange| new.answer(exchange)).to_string()
 }
 
@@ -81,6 +83,11 @@ fn delete_older(folder: &Path, before: SystemTime) {
 
 impl New {
     fn answer(&self, exchange: Exchange) -> io::Result<()> {
+        if let Some(token) = &self.token
+            && exchange.authorization.as_deref() != Some(&format!("Token {token}"))
+        {
+            return exchange.empty(401);
+        }
         let path: Vec<String> = exchange.path.clone();
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         let ["api", "v1alpha", path @ ..] = path.as_slice() else { return self.nowhere(exchange) };

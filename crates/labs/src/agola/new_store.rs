@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -40,6 +41,8 @@ const ORPHANS: [(&str, &str, &str); 5] = [
 #[derive(Debug, Clone)]
 pub struct NewStore {
     path: PathBuf,
+    /// Open for as long as the service lives, as that of the real one: a killed service leaves a log beside its database.
+    held: Arc<Mutex<Connection>>,
     kinds: &'static [(&'static str, &'static str)],
 }
 
@@ -74,58 +77,25 @@ pub struct ImportManner {
 impl NewStore {
     /// Opens the database of the runservice or the configstore, which is made where it is not there, and brings its schema
     /// up to date. The error is what the application says.
-    pub(super) fn open(path: &Path, component: Component, release: &Release) -> Result<NewStore, String> {
+    pub fn open(path: &Path, component: Component, release: &Release) -> Result<NewStore, String> {
         let kinds: &[(&str, &str)] =
             if component == Component::Runservice { &RUNSERVICE } else { &CONFIGSTORE };
-        let store = NewStore { path: path.to_owned(), kinds };
-        store.set_up(release.schema(component))?;
-        Ok(store)
-    }
-
-    fn set_up(&self, supported: i64) -> Result<(), String> {
         let say = |error: rusqlite::Error| format!("setup db error: {error}");
-        let mut db = self.connect().map_err(say)?;
+        let mut db = connect(path).map_err(say)?;
         db.pragma_update(None, "journal_mode", "wal").map_err(say)?;
-        let made = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(say)?;
-        made.execute_batch(
-            "CREATE TABLE IF NOT EXISTS dbversion (version bigint PRIMARY KEY, time timestamp);
-             CREATE TABLE IF NOT EXISTS maintenance (wanted int NOT NULL);",
-        )
-        .map_err(say)?;
-        let known: Option<i64> =
-            made.query_row("SELECT max(version) FROM dbversion", [], |row| row.get(0)).map_err(say)?;
-        if let Some(known) = known.filter(|known| *known > supported) {
-            return Err(format!(
-                "setup db error: current db schema version {known} is greater than the supported db schema version {supported}"
-            ));
-        }
-        if known != Some(supported) {
-            made.execute("INSERT INTO dbversion VALUES (?1, datetime('now'))", [supported]).map_err(say)?;
-        }
-        self.create_tables(&made).map_err(say)?;
-        made.commit().map_err(say)
-    }
-
-    fn create_tables(&self, db: &Connection) -> rusqlite::Result<()> {
-        for (_, table) in self.kinds {
-            db.execute_batch(&format!(
-                "CREATE TABLE IF NOT EXISTS {table} (id text NOT NULL PRIMARY KEY, json text NOT NULL)"
-            ))?;
-        }
-        Ok(())
+        set_up(&mut db, kinds, release.schema(component))?;
+        Ok(NewStore { path: path.to_owned(), held: Arc::new(Mutex::new(db)), kinds })
     }
 
     fn connect(&self) -> rusqlite::Result<Connection> {
-        let db = Connection::open(&self.path)?;
-        db.busy_timeout(Duration::from_secs(10))?;
-        // A lab is built again: nothing here needs to survive a power cut.
-        db.pragma_update(None, "synchronous", "off")?;
-        Ok(db)
+        connect(&self.path)
     }
 
     /// Says whether maintenance is wanted.
     pub(super) fn wants_maintenance(&self) -> rusqlite::Result<bool> {
-        self.connect()?.query_row("SELECT count(*) > 0 FROM maintenance", [], |row| row.get(0))
+        // Asked many times a second.
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.prepare_cached("SELECT count(*) > 0 FROM maintenance")?.query_row([], |row| row.get(0))
     }
 
     /// Asks for maintenance or gives it up. Returns whether it was not so before.
@@ -147,7 +117,7 @@ impl NewStore {
         for (_, table) in self.kinds {
             dropped.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
         }
-        self.create_tables(&dropped)?;
+        create_tables(&dropped, self.kinds)?;
         dropped.commit()?;
         let load = db.transaction()?;
         let (mut count, mut bytes) = (0, 0);
@@ -251,6 +221,46 @@ impl NewStore {
         })
         .collect()
     }
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let db = Connection::open(path)?;
+    db.busy_timeout(Duration::from_secs(10))?;
+    // A lab is built again: nothing here needs to survive a power cut.
+    db.pragma_update(None, "synchronous", "off")?;
+    Ok(db)
+}
+
+/// Brings the schema up to date, as every new version does when it starts.
+fn set_up(db: &mut Connection, kinds: &[(&str, &str)], supported: i64) -> Result<(), String> {
+    let say = |error: rusqlite::Error| format!("setup db error: {error}");
+    let made = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(say)?;
+    made.execute_batch(
+        "CREATE TABLE IF NOT EXISTS dbversion (version bigint PRIMARY KEY, time timestamp);
+         CREATE TABLE IF NOT EXISTS maintenance (wanted int NOT NULL);",
+    )
+    .map_err(say)?;
+    let known: Option<i64> =
+        made.query_row("SELECT max(version) FROM dbversion", [], |row| row.get(0)).map_err(say)?;
+    if let Some(known) = known.filter(|known| *known > supported) {
+        return Err(format!(
+            "setup db error: current db schema version {known} is greater than the supported db schema version {supported}"
+        ));
+    }
+    if known != Some(supported) {
+        made.execute("INSERT INTO dbversion VALUES (?1, datetime('now'))", [supported]).map_err(say)?;
+    }
+    create_tables(&made, kinds).map_err(say)?;
+    made.commit().map_err(say)
+}
+
+fn create_tables(db: &Connection, kinds: &[(&str, &str)]) -> rusqlite::Result<()> {
+    for (_, table) in kinds {
+        db.execute_batch(&format!(
+            "CREATE TABLE IF NOT EXISTS {table} (id text NOT NULL PRIMARY KEY, json text NOT NULL)"
+        ))?;
+    }
+    Ok(())
 }
 
 /// Returns the names of a record's fields in the order of the program, if they are in another one.

@@ -24,6 +24,11 @@ impl Release {
         self.minor >= 8
     }
 
+    /// Says whether its services can be told to want a token: 0.9 and later.
+    pub(super) fn wants_tokens(&self) -> bool {
+        self.minor >= 9
+    }
+
     /// Returns the newest schema of a component's database that it knows (systems/agola.md §2.3).
     pub(super) fn schema(&self, component: super::Component) -> i64 {
         let later = i64::from(self.minor >= 9);

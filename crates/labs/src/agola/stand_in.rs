@@ -3,8 +3,11 @@
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::build::{LabOptions, build};
 use super::config::{Component, Config};
+use super::faults::Fault;
 use super::release::Release;
+use super::site::write_site;
 use super::switches::{Switches, trap};
 use super::{new, old, plain, tool};
 
@@ -33,7 +36,8 @@ impl StandInError {
 ///
 /// `--release v0.7.1` and, where the lab has switches, `--lab FILE` come first; what follows is for the application:
 /// `serve --config FILE --components runservice[,gateway]`, `version`, `--version`, and from 0.8 on `migrateexport` and
-/// `migrate`.
+/// `migrate`. `build DIR [--split] [--runs N] [--old V] [--new V] [--fault NAME]…` builds an installation instead, and
+/// says where its site file is.
 pub fn stand_in_main(args: &[String]) -> i32 {
     let Err(error) = run(args) else { return 0 };
     // Whoever closed stderr does not want to know.
@@ -51,6 +55,11 @@ fn run(args: &[String]) -> Result<(), StandInError> {
         }
         words = rest;
     }
+    if let Some((word, rest)) = words.split_first()
+        && word == "build"
+    {
+        return build_lab(rest);
+    }
     let release = release.ok_or_else(|| StandInError::Usage("`--release` is missing".to_owned()))?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let lab = lab.as_deref();
@@ -67,6 +76,33 @@ fn run(args: &[String]) -> Result<(), StandInError> {
             "Error: unknown command \"{other}\" for \"agola\"\nRun 'agola --help' for usage."
         ))),
     }
+}
+
+/// Builds an installation with its site file, for whoever writes or tries a playbook.
+fn build_lab(args: &[String]) -> Result<(), StandInError> {
+    let usage = || StandInError::Usage("build DIR [--split] [--runs N] [--fault NAME]...".to_owned());
+    let (dir, mut words) = args.split_first().ok_or_else(usage)?;
+    let mut options = LabOptions::default();
+    while let [flag, rest @ ..] = words {
+        words = rest;
+        if flag == "--split" {
+            options.split = true;
+            continue;
+        }
+        let (value, rest) = words.split_first().ok_or_else(usage)?;
+        words = rest;
+        match flag.as_str() {
+            "--runs" => options.size.runs = value.parse().map_err(|_| usage())?,
+            "--old" => value.clone_into(&mut options.old),
+            "--new" => value.clone_into(&mut options.new),
+            "--fault" => options.faults.push(Fault::named(value).ok_or_else(usage)?),
+            _ => return Err(usage()),
+        }
+    }
+    let fails = |error: io::Error| StandInError::Fails(error.to_string());
+    let program = std::env::current_exe().map_err(fails)?;
+    let lab = build(Path::new(dir), &program, &options).map_err(fails)?;
+    say(&format!("{}\n", write_site(&lab, "").map_err(fails)?.display()))
 }
 
 /// The real program asks the gateway for its version first, and fails without it; here it does so where a switch says so,

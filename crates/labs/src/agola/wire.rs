@@ -26,6 +26,8 @@ pub(super) struct Exchange {
     pub(super) path: Vec<String>,
     /// What stood behind the `?`, decoded, in order.
     pub(super) query: Vec<(String, String)>,
+    /// The value of `Authorization`.
+    pub(super) authorization: Option<String>,
     /// How long the body says that it is; `None` when it comes in chunks.
     pub(super) length: Option<u64>,
     input: BufReader<TcpStream>,
@@ -132,6 +134,7 @@ impl Exchange {
                 .map(|(key, value)| (decoded(key), decoded(&value.replace('+', " "))))
                 .collect(),
             method: head.method,
+            authorization: head.authorization,
             length: (!head.chunked).then_some(head.length),
             left: if head.chunked { Left::Chunk(0) } else { Left::Bytes(head.length) },
             input,
@@ -226,6 +229,7 @@ impl Write for Chunks {
 struct Head {
     method: String,
     target: String,
+    authorization: Option<String>,
     length: u64,
     chunked: bool,
     wants_continue: bool,
@@ -241,6 +245,7 @@ impl Head {
         let mut head = Head {
             method: request.method?.to_owned(),
             target: request.path?.to_owned(),
+            authorization: None,
             length: 0,
             chunked: false,
             wants_continue: false,
@@ -250,6 +255,7 @@ impl Head {
             match header.name.to_ascii_lowercase().as_str() {
                 "content-length" => head.length = value.parse().ok()?,
                 "transfer-encoding" => head.chunked = value.eq_ignore_ascii_case("chunked"),
+                "authorization" => head.authorization = Some(value.to_owned()),
                 "expect" => head.wants_continue = true,
                 _ => {}
             }

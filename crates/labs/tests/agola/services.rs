@@ -216,3 +216,25 @@ fn maintenance_that_never_comes_and_one_that_never_ends() {
     lab.switch("traps", value!({})).unwrap();
     wait_for_maintenance(&lab, Runservice, false);
 }
+
+#[test]
+fn a_token_is_wanted_from_0_9_on_where_one_is_set() {
+    for (version, wanted) in [("v0.8.0", 200), ("v0.10.0", 401)] {
+        let (_guard, lab) = lab(&LabOptions { new: version.to_owned(), ..LabOptions::default() });
+        edit_configs(&lab);
+        let path = &lab.configs[&Runservice];
+        let text = std::fs::read_to_string(path).unwrap() + "\ninternalServicesAPIToken: made-up\n";
+        std::fs::write(path, text).unwrap();
+        let _new = start(&lab, Runservice, true);
+        assert_eq!(status(&lab, Runservice, "GET", "maintenance"), wanted, "{version}");
+    }
+}
+
+#[test]
+fn the_odd_configs_are_read_by_the_old_services() {
+    for fault in [Fault::AnchoredConfig, Fault::WindowsConfig, Fault::HalfEditedConfig] {
+        let (_guard, lab) = lab(&LabOptions { faults: vec![fault], ..LabOptions::default() });
+        let _old = SERVED.map(|component| start(&lab, component, false));
+        assert!(!export(&lab, Configstore).is_empty(), "{fault:?}");
+    }
+}
