@@ -261,12 +261,12 @@ impl Content {
 }
 
 /// What a run and its config have in common.
-struct OneRun<'a> {
-    number: u32,
-    counter: u64,
-    project: &'a str,
-    task: String,
-    live: bool,
+pub(super) struct OneRun<'a> {
+    pub(super) number: u32,
+    pub(super) counter: u64,
+    pub(super) project: &'a str,
+    pub(super) task: String,
+    pub(super) live: bool,
 }
 
 impl OneRun<'_> {
@@ -294,7 +294,7 @@ impl OneRun<'_> {
         !self.live && self.number % 11 == 10
     }
 
-    fn run(&self, size: &Size) -> Record {
+    pub(super) fn run(&self, size: &Size) -> Record {
         let begun = u64::from(self.number) * 61_000_000_007;
         let mut run = json!({"id": self.id(), "name": self.name(), "counter": self.counter, "group": self.group(),
             "annotations": self.annotations(), "phase": "finished", "result": "success"});
@@ -334,7 +334,7 @@ impl OneRun<'_> {
     }
 
     /// In the export whether its run is or not: that is how a lost run is seen there.
-    fn config(&self) -> Record {
+    pub(super) fn config(&self) -> Record {
         let mut config = json!({"id": self.id(), "name": self.name(), "group": self.group(),
             "annotations": self.annotations(), "static_environment": {"BRANCH": "master", "CI": "true"},
             "environment": {"SECRET <&>": hostile(self.number + 1)}, "cache_group": format!("/project/{}", self.project)});

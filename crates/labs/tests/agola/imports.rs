@@ -73,6 +73,30 @@ fn traps_of_an_import() {
 }
 
 #[test]
+fn a_service_that_is_killed_at_an_import_is_empty_and_in_maintenance_and_takes_the_file_again() {
+    let (_guard, lab) = lab(&LabOptions::default());
+    let (mut service, [runs, _]) = ready(&lab, Runservice);
+    for pause in [0, 30, 70] {
+        assert_eq!(ask(&lab, Runservice, "POST", "import", runs.as_bytes()).unwrap().0, 200);
+        lab.switch("import_record_ms", json!(10)).unwrap();
+        std::thread::scope(|scope| {
+            let import = scope.spawn(|| ask(&lab, Runservice, "POST", "import", runs.as_bytes()));
+            // Until what was there is dropped, however long that takes.
+            while ask(&lab, Runservice, "GET", "export", b"").is_ok_and(|(_, export)| !export.is_empty()) {}
+            std::thread::sleep(std::time::Duration::from_millis(pause));
+            service.0.kill().unwrap();
+            assert!(import.join().unwrap().is_err());
+        });
+        lab.switch("import_record_ms", json!(0)).unwrap();
+        service = start(&lab, Runservice, true);
+        wait_for_maintenance(&lab, Runservice, true);
+        assert!(export(&lab, Runservice).is_empty(), "killed {pause} ms after the drop");
+    }
+    assert_eq!(ask(&lab, Runservice, "POST", "import", runs.as_bytes()).unwrap().0, 200);
+    assert!(export(&lab, Runservice) == runs.as_bytes());
+}
+
+#[test]
 fn times_come_back_rounded_as_postgresql_rounds_them() {
     let (_guard, lab) = lab(&LabOptions::default());
     lab.switch("microseconds", json!(true)).unwrap();
