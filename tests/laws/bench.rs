@@ -260,7 +260,7 @@ impl Bench {
                 _ => self.site.fingerprint(name, &Tell::quiet()).unwrap(),
             };
             seen.insert(format!("target {name}"), self.placeless(&value));
-            if let TargetDef::Sqlite { path } = def {
+            if let TargetDef::Sqlite { path, .. } = def {
                 stores.push(PathBuf::from(path));
             }
         }

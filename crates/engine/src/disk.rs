@@ -168,7 +168,7 @@ mod tests {
     /// What is needed to back `app.db` in `folder` up, with the state kept in `state`.
     fn of(folder: &Path, state: &Path) -> (Vec<DiskNeed>, Vec<Refusal>) {
         let path = folder.join("app.db").display().to_string();
-        let targets = BTreeMap::from([("db".to_owned(), TargetDef::Sqlite { path })]);
+        let targets = BTreeMap::from([("db".to_owned(), TargetDef::Sqlite { path, made_by_us: false })]);
         let none = || folder.join("none");
         let dirs =
             SiteDirs { services: none(), logs: none(), backups: none(), artifacts: none(), program: none() };

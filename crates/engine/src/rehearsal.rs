@@ -205,7 +205,7 @@ fn copy_targets(
     for (name, def) in &mut copied {
         let copy = copies.join(name);
         match def {
-            TargetDef::Sqlite { path } => {
+            TargetDef::Sqlite { path, .. } => {
                 scratch_copy(&Database::new(path.as_str()), &copy, tell)
                     .map_err(|source| RehearsalError::Copy { target: name.clone(), source })?;
                 *path = copy.display().to_string();

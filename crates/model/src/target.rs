@@ -19,6 +19,9 @@ pub enum TargetDef {
     Sqlite {
         /// Path of the database file.
         path: String,
+        /// The database is made by this upgrade: before it, its file is absent, empty, or a database of nothing.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        made_by_us: bool,
     },
     /// Schemas of a PostgreSQL database.
     Postgres {
@@ -102,7 +105,7 @@ impl TargetDef {
     /// Returns the file that a backup, a lock or a fingerprint of this target is about.
     pub fn path(&self) -> Option<&str> {
         match self {
-            TargetDef::Sqlite { path } | TargetDef::File { path } => Some(path),
+            TargetDef::Sqlite { path, .. } | TargetDef::File { path } => Some(path),
             TargetDef::Postgres { .. } | TargetDef::Service { .. } | TargetDef::Http { .. } => None,
         }
     }
@@ -110,6 +113,14 @@ impl TargetDef {
     /// Returns whether data is kept in it that has a fingerprint, a ledger and a backup.
     pub fn is_database(&self) -> bool {
         matches!(self, TargetDef::Sqlite { .. } | TargetDef::Postgres { .. })
+    }
+
+    /// Returns whether this upgrade makes it.
+    pub fn is_made_by_us(&self) -> bool {
+        matches!(
+            self,
+            TargetDef::Sqlite { made_by_us: true, .. } | TargetDef::Postgres { made_by_us: true, .. }
+        )
     }
 
     /// Returns whether no step may write to it.

@@ -4,6 +4,7 @@ mod clear;
 mod compare;
 mod databases;
 mod described;
+mod made;
 
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::command::{CommandError, Exit};
@@ -19,7 +20,7 @@ use crate::probe::{Answer, patient};
 use crate::service::{Service, ServiceError, ServiceSpec};
 use crate::sqlite::{
     CompareError, Database, ExclusiveError, Fingerprint, FingerprintError, JournalMode, LEDGER, LedgerError,
-    OpenError, ledger,
+    OpenError, VacancyError, ledger,
 };
 use crate::tell::{Failure, Halt, Tell};
 use serde_json::Value;
@@ -96,6 +97,8 @@ pub enum SiteError {
     #[error(transparent)]
     Open(#[from] OpenError),
     #[error(transparent)]
+    Vacancy(#[from] VacancyError),
+    #[error(transparent)]
     Fingerprint(#[from] FingerprintError),
     #[error(transparent)]
     Exclusive(#[from] ExclusiveError),
@@ -143,6 +146,7 @@ impl Failure for SiteError {
             SiteError::PgFingerprint(e) => e.halt(),
             SiteError::PgCopy(e) => e.halt(),
             SiteError::Open(e) => e.halt(),
+            SiteError::Vacancy(e) => e.halt(),
             SiteError::Fingerprint(e) => e.halt(),
             SiteError::Exclusive(e) => e.halt(),
             SiteError::Ledger(e) => e.halt(),
@@ -272,7 +276,7 @@ impl Site {
     /// Returns a SQLite database.
     pub fn database(&self, name: &str) -> Result<Database, SiteError> {
         match self.target(name)? {
-            TargetDef::Sqlite { path } => Ok(patient(path)),
+            TargetDef::Sqlite { path, .. } => Ok(patient(path)),
             other => Err(Site::wrong(name, other, SQLITE)),
         }
     }
@@ -341,14 +345,13 @@ impl Site {
     /// The folder of a target that is a file.
     pub fn folder(&self, target: &str) -> Option<PathBuf> {
         let path = Path::new(self.targets.get(target)?.path()?);
-        let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        path.parent().map(Path::to_owned)
+        made::real(path).parent().map(Path::to_owned)
     }
 
     /// The files and folders of a target that this process may not write, with what the system says.
     pub fn not_writable(&self, target: &str) -> Vec<(PathBuf, std::io::Error)> {
         let Some(path) = self.targets.get(target).and_then(TargetDef::path) else { return Vec::new() };
-        let real = std::fs::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path));
+        let real = made::real(Path::new(path));
         let both = [real.exists().then(|| real.clone()), real.parent().map(Path::to_owned)];
         both.into_iter()
             .flatten()
@@ -367,7 +370,11 @@ impl Site {
     /// Returns what makes two states of a target equal.
     pub fn fingerprint(&self, target: &str, tell: &Tell) -> Result<Value, SiteError> {
         let value = match self.target(target)? {
-            TargetDef::Sqlite { .. } => serde_json::to_value(self.database_fingerprint(target, tell)?),
+            // Absent and empty are fingerprints too, of what the upgrade makes.
+            TargetDef::Sqlite { .. } => match self.vacancy(target)? {
+                Some(vacancy) => serde_json::to_value(vacancy),
+                None => serde_json::to_value(self.database_fingerprint(target, tell)?),
+            },
             TargetDef::File { path } => serde_json::to_value(crate::file::Image::read(Path::new(path))?),
             TargetDef::Postgres { .. } => {
                 let schemas = self.schemas(target, tell)?;
@@ -390,7 +397,13 @@ impl Site {
     pub fn settle(&self) -> Result<(), SiteError> {
         // What PostgreSQL left half done it rolls back itself, and the lock of the run waits for that.
         for store in self.stores().filter(|store| !self.is_postgres(store)) {
-            self.database(store)?.settle()?;
+            match self.database(store)?.settle() {
+                // Whoever holds its lock is at work, and not dead.
+                Err(OpenError::Locked { .. }) => {}
+                // What was begun there and is none yet is gone on with by its maker, or taken away.
+                Err(_) if self.is_made_sqlite(store) => {}
+                settled => settled?,
+            }
         }
         Ok(())
     }
@@ -399,6 +412,9 @@ impl Site {
     pub fn identity(&self, target: &str, tell: &Tell) -> Result<Option<Vec<String>>, SiteError> {
         match self.target(target)? {
             TargetDef::Sqlite { .. } => {
+                if let Some(vacancy) = self.vacancy(target)? {
+                    return Ok(Some(Site::vacant_identity(&vacancy)));
+                }
                 let connection = self.database(target)?.open_read()?;
                 let sql = "SELECT type || ' ' || name || coalesce(': ' || sql, '') FROM sqlite_schema \
                            WHERE tbl_name <> ?1 AND name NOT LIKE 'sqlite_stat%' ORDER BY type, name";
@@ -418,9 +434,15 @@ impl Site {
     /// Two targets that are one file, by whatever names and links: each would be the other's foreign hand.
     pub fn twins(&self) -> Option<(&str, &str)> {
         let mut seen: BTreeMap<(u64, u64), &str> = BTreeMap::new();
+        let mut absent: BTreeMap<PathBuf, &str> = BTreeMap::new();
         for (name, def) in &self.targets {
-            let Some(meta) = def.path().and_then(|path| std::fs::metadata(path).ok()) else { continue };
-            if let Some(twin) = seen.insert((meta.dev(), meta.ino()), name) {
+            let Some(path) = def.path().map(Path::new) else { continue };
+            let twin = match std::fs::metadata(path) {
+                Ok(meta) => seen.insert((meta.dev(), meta.ino()), name),
+                // What is not there yet is one file if it would be in one place.
+                Err(_) => absent.insert(made::real(path), name),
+            };
+            if let Some(twin) = twin {
                 return Some((twin, name));
             }
         }
@@ -430,7 +452,8 @@ impl Site {
     /// Returns the bytes that a target takes, with its side files.
     pub fn size(&self, target: &str) -> Result<Option<u64>, SiteError> {
         match self.target(target)? {
-            TargetDef::Sqlite { path } => Ok(disk::database_size(Path::new(path)).ok()),
+            TargetDef::Sqlite { .. } if self.vacancy(target)?.is_some() => Ok(Some(0)),
+            TargetDef::Sqlite { path, .. } => Ok(disk::database_size(Path::new(path)).ok()),
             TargetDef::File { path } => Ok(std::fs::metadata(path).ok().map(|meta| meta.len())),
             TargetDef::Postgres { .. } => Ok(Some(self.schemas_size(target)?)),
             TargetDef::Service { .. } | TargetDef::Http { .. } => Ok(None),
@@ -481,10 +504,7 @@ impl Site {
 
     /// The files that marks lie beside: whatever links lead there, it is one place for everybody.
     fn marked(&self) -> impl Iterator<Item = PathBuf> {
-        self.targets
-            .values()
-            .filter_map(TargetDef::path)
-            .map(|path| std::fs::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path)))
+        self.targets.values().filter_map(TargetDef::path).map(|path| made::real(Path::new(path)))
     }
 
     /// The folders whose locks say that a run has this site.

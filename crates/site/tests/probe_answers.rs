@@ -23,7 +23,10 @@ fn site() -> (tempfile::TempDir, Site) {
              UPDATE t SET v = {last} WHERE n = 1500;"
         );
         connection.execute_batch(&script).unwrap();
-        targets.insert(name.to_owned(), TargetDef::Sqlite { path: path.display().to_string() });
+        targets.insert(
+            name.to_owned(),
+            TargetDef::Sqlite { path: path.display().to_string(), made_by_us: false },
+        );
     }
     let dirs = SiteDirs {
         services: folder.path().to_owned(),

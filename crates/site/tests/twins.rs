@@ -32,6 +32,9 @@ fn one_file_under_two_names_is_found() {
     let around = path("x/../one");
     std::fs::create_dir(path("x")).unwrap();
     assert_eq!(site(&[("a", &path("one")), ("b", &path("other")), ("c", &path("absent"))]).twins(), None);
+    std::os::unix::fs::symlink(path("absent"), path("leads-nowhere")).unwrap();
+    assert_eq!(site(&[("a", &path("absent")), ("b", &path("leads-nowhere"))]).twins(), Some(("a", "b")));
+    assert_eq!(site(&[("a", &path("absent")), ("b", &path("missing"))]).twins(), None);
     for twin in [path("link"), path("hard"), around] {
         assert_eq!(
             site(&[("a", &path("one")), ("b", &twin)]).twins(),

@@ -117,7 +117,7 @@ fn foreign_hands_are_seen_again_after_a_private_service() {
     let release =
         |fraction: u32| json!({ "argv": ["sleep", format!("3600.{}{fraction}", std::process::id())] });
     let targets = BTreeMap::from([
-        ("db".to_owned(), TargetDef::Sqlite { path: path.display().to_string() }),
+        ("db".to_owned(), TargetDef::Sqlite { path: path.display().to_string(), made_by_us: false }),
         (
             "app".to_owned(),
             TargetDef::Service {
@@ -153,7 +153,7 @@ fn a_service_whose_status_lies_is_not_taken_for_stopped_on_the_way_back() {
     rusqlite::Connection::open(&path).unwrap().execute_batch("CREATE TABLE notes(id, body)").unwrap();
     let command = json!({ "start": ["true"], "stop": ["true"], "status": ["false"], "grace": 0 });
     let targets = BTreeMap::from([
-        ("db".to_owned(), TargetDef::Sqlite { path: path.display().to_string() }),
+        ("db".to_owned(), TargetDef::Sqlite { path: path.display().to_string(), made_by_us: false }),
         (
             "app".to_owned(),
             TargetDef::Service {

@@ -41,7 +41,10 @@ pub fn over_database(wal: bool, steps: Vec<Box<dyn AnyStep>>, done: usize) -> Be
 }
 
 pub fn target(folder: &Path) -> BTreeMap<String, TargetDef> {
-    BTreeMap::from([("db".to_owned(), TargetDef::Sqlite { path: folder.join(DB).display().to_string() })])
+    BTreeMap::from([(
+        "db".to_owned(),
+        TargetDef::Sqlite { path: folder.join(DB).display().to_string(), made_by_us: false },
+    )])
 }
 
 /// Makes the database; in WAL mode most of it is still in the log, as a killed application leaves it.

@@ -26,7 +26,7 @@ impl Compile<'_> {
         }
         self.stray_of_postgres(body)?;
         if let Some(path) = &body.sqlite {
-            return Some(TargetDef::Sqlite { path: self.text(path)? });
+            return Some(TargetDef::Sqlite { path: self.text(path)?, made_by_us: false });
         }
         if let Some(path) = &body.file {
             return Some(TargetDef::File { path: self.text(path)? });

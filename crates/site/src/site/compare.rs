@@ -3,8 +3,9 @@
 use super::{Site, SiteError};
 use crate::Judgement;
 use crate::postgres::{self as pg, Catalog};
-use crate::sqlite::Fingerprint;
+use crate::sqlite::{Fingerprint, Vacancy};
 use crate::tell::Tell;
+use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -75,7 +76,13 @@ impl Site {
         if then == now {
             return Vec::new();
         }
+        let vacant = |value: &Value| Vacancy::deserialize(value).ok();
         let lines = match self.targets.get(target) {
+            Some(TargetDef::Sqlite { .. }) if vacant(then).or(vacant(now)).is_some() => {
+                let words =
+                    |value: &Value| vacant(value).map_or("it is a database", |vacancy| vacancy.words());
+                Some(vec![format!("then {}, and now {}", words(then), words(now))])
+            }
             Some(TargetDef::Sqlite { .. }) => differing(then, now, Fingerprint::differences),
             Some(TargetDef::Postgres { .. }) => differing(then, now, pg::Fingerprint::differences),
             _ => None,

@@ -36,6 +36,7 @@ pub mod script;
 mod shares;
 pub mod stamp;
 pub mod traits;
+pub mod vacancy;
 
 pub use backup::{BackupError, BackupReport, backup, partial_of, read_backup, scratch_copy};
 pub use compare::{CompareError, Comparison, RowDifference, compare_tables};
@@ -48,3 +49,4 @@ pub use restore::{RestoreError, Restored, restore};
 pub use rusqlite::Connection;
 pub use script::{ScriptError, run_alter, run_script};
 pub use traits::{FileTraits, TraitsError};
+pub use vacancy::{Vacancy, VacancyError};

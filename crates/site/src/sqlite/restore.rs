@@ -283,7 +283,7 @@ fn pour(
 }
 
 /// Makes the old database quiet and locks it; `None` where it is beyond opening and nobody holds it.
-fn quiet(live: &Database, path: &Path, tell: &Tell) -> Result<Option<Exclusive>, ExclusiveError> {
+pub(super) fn quiet(live: &Database, path: &Path, tell: &Tell) -> Result<Option<Exclusive>, ExclusiveError> {
     let taken = take(live, tell).and_then(|exclusive| exclusive.lock().map(|()| exclusive));
     match taken {
         Ok(exclusive) => return Ok(Some(exclusive)),

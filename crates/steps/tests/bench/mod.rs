@@ -35,7 +35,10 @@ impl Bench {
             .unwrap();
         drop(connection);
         let mut targets = BTreeMap::new();
-        targets.insert("db".to_owned(), TargetDef::Sqlite { path: path.display().to_string() });
+        targets.insert(
+            "db".to_owned(),
+            TargetDef::Sqlite { path: path.display().to_string(), made_by_us: false },
+        );
         Bench::of(folder, targets)
     }
 
