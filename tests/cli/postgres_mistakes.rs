@@ -65,6 +65,21 @@ fn the_schema_of_the_ledger_is_ours() {
 }
 
 #[test]
+fn a_file_is_not_made_by_the_upgrade_as_a_database_is() {
+    insta::assert_snapshot!(mistake(SQLITE, "file: \"${database}\"\n    made_by_us: true"), @r#"
+    $ switchback validate playbook.yaml
+    --- stderr
+    error[P013]: `made_by_us:` belongs to a database
+      --> ./playbook.yaml:11:3
+       |
+    11 |   db:
+       |   ^^ this target
+    help: take `made_by_us:` out, or say `sqlite:` or `postgres:`
+    --- exit 10
+    "#);
+}
+
+#[test]
 fn a_key_of_postgresql_says_nothing_about_sqlite() {
     insta::assert_snapshot!(mistake(SQLITE, "sqlite: \"${database}\"\n    read_only: true"), @r#"
     $ switchback validate playbook.yaml

@@ -31,8 +31,33 @@ struct Site {
     _folder: tempfile::TempDir,
 }
 
+impl Drop for Site {
+    fn drop(&mut self) {
+        // Whatever still runs here was started by a run of this test.
+        let record = self.state.services().join("app.service");
+        let text = std::fs::read_to_string(record).unwrap_or_default();
+        let Some(pid) = text.lines().find_map(|line| line.strip_prefix("pid ")) else { return };
+        let argv = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&argv).contains(&self._folder.path().display().to_string()) {
+            let _ = std::process::Command::new("kill").args(["-9", pid]).status();
+        }
+    }
+}
+
 /// A database in this journal mode, and a plan whose proof is this one.
 fn site(journal_mode: &str, proof: &str) -> Site {
+    site_of(journal_mode, PLAYBOOK, proof)
+}
+
+/// The same, of a plan in which the service runs on through the proof.
+fn site_that_runs_on(journal_mode: &str, proof: &str) -> Site {
+    let after = "      - stop: app\n      - sql: {in: db, text: \"INSERT INTO migrated VALUES ('after')\"}\n";
+    assert!(PLAYBOOK.contains(after));
+    let thaw = format!("{}    thaw:\n      - start: app\n", PLAYBOOK.replace(after, ""));
+    site_of(journal_mode, &thaw, proof)
+}
+
+fn site_of(journal_mode: &str, playbook: &str, proof: &str) -> Site {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("data.db");
     let connection = Connection::open(&database).unwrap();
@@ -41,7 +66,7 @@ fn site(journal_mode: &str, proof: &str) -> Site {
     connection.close().unwrap();
     let state = StateDir::at(folder.path().join("state"));
     state.make().unwrap();
-    let text = PLAYBOOK.replace("PROOF", proof);
+    let text = playbook.replace("PROOF", proof);
     let plan = make_plan(
         &load("private", text, Files::new()),
         &site_file(&database, folder.path()),
@@ -74,7 +99,11 @@ const BAD: &str = r#"{in: db, sql: "SELECT count(*) FROM migrated", is: "-1"}"#;
 
 impl Site {
     fn up(&self, faults: Faults) -> Ended {
-        live(&self.plan, &self.state, Verb::Up, Tell::with_faults(Arc::new(faults)))
+        self.live(Verb::Up, faults)
+    }
+
+    fn live(&self, verb: Verb, faults: Faults) -> Ended {
+        live(&self.plan, &self.state, verb, Tell::with_faults(Arc::new(faults)))
     }
 }
 
@@ -109,6 +138,46 @@ fn a_run_that_is_cut_around_it_goes_on_or_back() {
             if end == Outcome::RolledBack {
                 assert_eq!(exact(&site.database).differences(&before), Vec::<String>::new(), "cut at {at}");
             }
+            if first != Ended::Cut {
+                break;
+            }
+        }
+    }
+}
+
+const RUNS: &str = r#"{in: db, sql: "SELECT count(*) FROM migrated", is: "1"}"#;
+
+#[test]
+fn one_that_runs_on_through_the_proof_is_let_in_as_it_is() {
+    for mode in ["wal", "delete"] {
+        let site = site_that_runs_on(mode, RUNS);
+        let before = exact(&site.database);
+        assert_eq!(site.up(Faults::none()), Ended::With(Outcome::Upgraded), "{mode}");
+        let after = exact(&site.database);
+        assert_eq!(after.counts().get("migrated"), Some(&1), "{mode}");
+        let sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'switchback_ledger'";
+        let ours: i64 =
+            Connection::open(&site.database).unwrap().query_row(sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(ours, 0, "{mode}");
+        assert_eq!(site.live(Verb::Back, Faults::none()), Ended::With(Outcome::RolledBack), "{mode}");
+        assert_eq!(exact(&site.database).differences(&before), Vec::<String>::new(), "{mode}");
+    }
+}
+
+#[test]
+fn a_run_that_is_cut_around_one_that_runs_on_goes_on_or_back() {
+    for (proof, end) in [(RUNS, Outcome::Upgraded), (BAD, Outcome::RolledBack)] {
+        for at in (3..).step_by(13) {
+            let site = site_that_runs_on("wal", proof);
+            let before = exact(&site.database);
+            let first = site.up(Faults::cut(at));
+            let ended = if first == Ended::Cut { site.up(Faults::none()) } else { first.clone() };
+            assert_eq!(ended, Ended::With(end), "cut at {at}");
+            if end == Outcome::Upgraded {
+                let ended = site.live(Verb::Back, Faults::none());
+                assert_eq!(ended, Ended::With(Outcome::RolledBack), "cut at {at}, and back");
+            }
+            assert_eq!(exact(&site.database).differences(&before), Vec::<String>::new(), "cut at {at}");
             if first != Ended::Cut {
                 break;
             }

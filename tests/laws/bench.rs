@@ -139,7 +139,7 @@ impl Bench {
     fn with_work<T>(&self, step: usize, tell: &Tell, act: impl FnOnce(&Work<'_>) -> T) -> T {
         let id = format!("{}-{}", self.steps[step].kind(), step + 1);
         let (phase, dir) = (Phase::Change, &self.dir);
-        act(&Work { tell, run: RUN, step: &id, phase, now: NOW, dir, losing_writes: false })
+        act(&Work { tell, run: RUN, step: &id, phase, now: NOW, dir, committed: false, losing_writes: false })
     }
 
     /// The step that the laws are about: the last one.

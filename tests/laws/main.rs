@@ -65,6 +65,13 @@ fixtures! {
     backup_wal: kinds::backup::wal(),
     trial: kinds::backup::trial(),
     sweep: kinds::backup::sweep(),
+    vacant: kinds::made::vacant(),
+    backup_made: kinds::made::backup(),
+    backup_made_empty: kinds::made::backup_over_an_empty_file(),
+    start_made: kinds::made::start(),
+    stop_made: kinds::made::stop(),
+    sweep_made: kinds::made::sweep(),
+    sweep_private: kinds::made::sweep_under_a_service(),
     sql: kinds::sql::sql(),
     alter_in_place: kinds::sql::in_place(),
     alter_rebuild: kinds::sql::rebuild(),
@@ -110,7 +117,7 @@ fixtures! {
 fn every_kind_has_a_fixture() {
     let covered: BTreeSet<_> = fixtures().iter().map(|fixture| fixture.kind).collect();
     let own = own_steps();
-    let own = [own.backup, own.trial, own.fingerprint, own.sweep].map(|make| make("db").kind());
+    let own = [own.backup, own.trial, own.vacant, own.fingerprint, own.sweep].map(|make| make("db").kind());
     let kinds = registry();
     let known: BTreeSet<_> = kinds.kinds().map(|kind| kind.name).chain(own).collect();
     assert_eq!(

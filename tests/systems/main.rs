@@ -11,6 +11,7 @@ mod hands;
 mod held;
 mod journals;
 mod locks;
+mod made;
 mod odd;
 mod postgres;
 mod refused;

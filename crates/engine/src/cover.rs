@@ -79,6 +79,10 @@ pub(crate) fn cover(
         if needed.contains(target) && !is_made_by_us(targets, target) {
             drafts.insert(freeze, wrap(Phase::Prepare, (own.trial)(target)));
         }
+        let untouched = !drafts[..freeze].iter().any(|draft| makes(draft, target));
+        if needed.contains(target) && is_made_file(targets, target) && untouched {
+            drafts.insert(freeze, wrap(Phase::Prepare, (own.vacant)(target)));
+        }
         let thaw = at(&drafts, Phase::Thaw);
         drafts.insert(thaw, wrap(Phase::Prove, (own.sweep)(target)));
     }
@@ -105,11 +109,22 @@ pub(crate) fn reversal(
 }
 
 fn is_made_by_us(targets: &BTreeMap<String, TargetDef>, target: &str) -> bool {
-    matches!(targets.get(target), Some(TargetDef::Postgres { made_by_us: true, .. }))
+    targets.get(target).is_some_and(TargetDef::is_made_by_us)
+}
+
+/// Whether it is a file that whoever comes along could have made before this upgrade does.
+fn is_made_file(targets: &BTreeMap<String, TargetDef>, target: &str) -> bool {
+    targets.get(target).is_some_and(|def| def.is_made_by_us() && def.path().is_some())
 }
 
 fn writes(draft: &Draft, target: &str) -> bool {
     draft.step.touches().iter().any(|touch| touch.target == target && touch.access == Access::Writes)
+}
+
+/// Whether it begins to make a target, or notes that nobody has.
+fn makes(draft: &Draft, target: &str) -> bool {
+    let begins = |access| matches!(access, Access::Writes | Access::BacksUp);
+    draft.step.touches().iter().any(|touch| touch.target == target && begins(touch.access))
 }
 
 fn touched(drafts: &[Draft], access: Access) -> impl Iterator<Item = String> {

@@ -114,6 +114,8 @@ pub struct OwnSteps {
     pub backup: fn(target: &str) -> Box<dyn AnyStep>,
     /// Tries out whether a backup of the running target can be made and restored.
     pub trial: fn(target: &str) -> Box<dyn AnyStep>,
+    /// Looks that nobody has made a target that the upgrade makes.
+    pub vacant: fn(target: &str) -> Box<dyn AnyStep>,
     /// Takes the fingerprint of a target, for a proof that it did not change.
     pub fingerprint: fn(target: &str) -> Box<dyn AnyStep>,
     /// Takes our rows out of a database and puts its settings back.

@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use switchback_model::address;
 use switchback_model::artifact::Artifact;
-use switchback_model::plan::Plan;
+use switchback_model::plan::{Access, Plan, PlannedStep};
 use switchback_model::target::TargetDef;
 use switchback_site::postgres::scratch::{copy, create};
 use switchback_site::postgres::{self, ScratchError, drop_scratch, leftovers};
-use switchback_site::sqlite::{BackupError, Database, scratch_copy};
+use switchback_site::sqlite::{BackupError, Database, Vacancy, scratch_copy};
 use switchback_site::{Site, SiteDirs, SiteError, Tell};
 
 /// Why a rehearsal cannot be set up.
@@ -154,15 +154,14 @@ pub fn set_up(
         }
         !planned.only_live
     });
-    scratch.steps.retain(|planned| match registry.read(&planned.kind, planned.body.clone()) {
-        Ok(step) => match step.not_rehearsed(&site) {
-            Some(why) => {
-                left_out.push((planned.id.clone(), why));
-                false
-            }
-            None => true,
-        },
-        Err(_) => true,
+    let mut unmade = BTreeMap::new();
+    scratch.steps.retain(|planned| {
+        let Ok(step) = registry.read(&planned.kind, planned.body.clone()) else { return true };
+        let needs = planned.touches.iter().find_map(|touch| unmade.get(&touch.target).cloned());
+        let Some(why) = step.not_rehearsed(&site).or(needs) else { return true };
+        unmade.extend(not_made_without(planned, &site));
+        left_out.push((planned.id.clone(), why));
+        false
     });
     // What is made from something that is not made in a rehearsal is not made either.
     let mut made = BTreeSet::new();
@@ -186,6 +185,23 @@ pub fn set_up(
     Ok(Rehearsal { session, left_out, folder: folder.to_owned(), scratch: scratch_databases })
 }
 
+/// What nobody makes where this step is left out, and why: nothing that is about it can be rehearsed after that.
+fn not_made_without(planned: &PlannedStep, site: &Site) -> BTreeMap<String, String> {
+    let mut targets: Vec<&String> = Vec::new();
+    for touch in &planned.touches {
+        match (touch.access, site.targets().get(&touch.target)) {
+            (Access::Starts, Some(TargetDef::Service { stores, .. })) => targets.extend(stores),
+            (Access::Writes, Some(_)) => targets.push(&touch.target),
+            _ => {}
+        }
+    }
+    targets
+        .into_iter()
+        .filter(|target| matches!(site.vacancy(target), Ok(Some(_))))
+        .map(|target| (target.clone(), format!("{target} is made by {}, which is left out", planned.id)))
+        .collect()
+}
+
 fn copy_targets(
     targets: &BTreeMap<String, TargetDef>,
     copies: &Path,
@@ -205,6 +221,14 @@ fn copy_targets(
     for (name, def) in &mut copied {
         let copy = copies.join(name);
         match def {
+            TargetDef::Sqlite { path, .. } if original.vacancy(name)?.is_some() => {
+                // A scratch copy of nothing is nothing.
+                if original.vacancy(name)? != Some(Vacancy::Absent) {
+                    std::fs::write(&copy, b"")
+                        .map_err(|source| RehearsalError::Io { path: copy.clone(), source })?;
+                }
+                *path = copy.display().to_string();
+            }
             TargetDef::Sqlite { path, .. } => {
                 scratch_copy(&Database::new(path.as_str()), &copy, tell)
                     .map_err(|source| RehearsalError::Copy { target: name.clone(), source })?;

@@ -256,6 +256,7 @@ impl<'a> Runner<'a> {
             phase: self.phases[step],
             now: self.started_at.get(&step).map_or("", String::as_str),
             dir: self.dir,
+            committed: self.state.committed.is_some(),
             losing_writes: self.state.may_lose_writes(),
         }
     }

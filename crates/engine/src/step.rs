@@ -52,6 +52,8 @@ pub struct Work<'a> {
     pub now: &'a str,
     /// The run directory, for before-images, backups and logs.
     pub dir: &'a RunDir,
+    /// Whether the commit point was passed: whoever writes from there on is somebody else.
+    pub committed: bool,
     /// Whether what others wrote since is to be overwritten: an operator was shown it and asked for the way back.
     pub losing_writes: bool,
 }

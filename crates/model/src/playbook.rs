@@ -186,7 +186,8 @@ record! {
         pub schemas: Vec<Template>,
         /// For a PostgreSQL database: nothing is ever written there, and the server sees to it.
         pub read_only: Option<bool>,
-        /// For a PostgreSQL database: the schemas are made by this upgrade, and are absent or empty before it.
+        /// For a database: it is made by this upgrade. Before that its schemas, or the file of a SQLite database, are absent
+        /// or empty.
         pub made_by_us: Option<bool>,
         /// For a PostgreSQL database: `none` goes without a backup, a risk that is accepted by name.
         pub backup: Option<BackupPolicy>,

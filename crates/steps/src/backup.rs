@@ -2,6 +2,7 @@
 
 use crate::database::postgres_backup::{self, PostgresBefore};
 use crate::database::sqlite_backup::{self, SqliteBefore};
+use crate::database::sqlite_made::{self, MadeBefore};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use switchback_engine::registry::Compiled;
@@ -55,6 +56,8 @@ pub enum BackupBefore {
     Sqlite(SqliteBefore),
     /// Of a PostgreSQL database.
     Postgres(PostgresBefore),
+    /// Of a SQLite database that the upgrade makes.
+    Made(MadeBefore),
 }
 
 impl Step for Backup {
@@ -81,6 +84,9 @@ impl Step for Backup {
         if world.site.is_postgres(&self.target) {
             return postgres_backup::preview(&self.target, world);
         }
+        if let Some(preview) = sqlite_made::preview(world.site, &self.target)? {
+            return Ok(preview);
+        }
         let bytes = world.site.size(&self.target)?.unwrap_or(0);
         Ok(Preview { keeps: bytes, ..Preview::of([words::bytes(bytes)], 20 + bytes / BYTES_A_MS) })
     }
@@ -93,9 +99,12 @@ impl Step for Backup {
     }
 
     fn prepare(&self, site: &Site, work: &Work<'_>) -> Result<BackupBefore, StepError> {
-        Ok(match site.is_postgres(&self.target) {
-            true => BackupBefore::Postgres(postgres_backup::prepare(site, &self.target, work)?),
-            false => BackupBefore::Sqlite(sqlite_backup::prepare(site, &self.target)?),
+        if site.is_postgres(&self.target) {
+            return Ok(BackupBefore::Postgres(postgres_backup::prepare(site, &self.target, work)?));
+        }
+        Ok(match sqlite_made::prepare(site, &self.target)? {
+            Some(before) => BackupBefore::Made(before),
+            None => BackupBefore::Sqlite(sqlite_backup::prepare(site, &self.target)?),
         })
     }
 
@@ -103,6 +112,7 @@ impl Step for Backup {
         match before {
             BackupBefore::Sqlite(before) => sqlite_backup::apply(site, &self.target, before, work),
             BackupBefore::Postgres(before) => postgres_backup::apply(site, &self.target, before, work),
+            BackupBefore::Made(before) => sqlite_made::apply(site, &self.target, before, work),
         }
     }
 
@@ -110,6 +120,7 @@ impl Step for Backup {
         match before {
             BackupBefore::Sqlite(before) => sqlite_backup::undo(site, &self.target, before, work),
             BackupBefore::Postgres(before) => postgres_backup::undo(site, &self.target, before, work),
+            BackupBefore::Made(before) => sqlite_made::undo(site, &self.target, before, work),
         }
     }
 }

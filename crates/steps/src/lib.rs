@@ -28,6 +28,7 @@ pub mod stop;
 pub mod sweep;
 pub mod transform;
 pub mod trial;
+pub mod vacant;
 pub mod written;
 
 use switchback_engine::Registry;
@@ -55,7 +56,7 @@ steps! {
     steps: alter::Alter, backup::Backup, copy::Copy, copy::reconcile::Reconcile, edit::Edit, ensure::Ensure, expect::Expect, fetch::Fetch, file::PutFile,
         fingerprint::TakeFingerprint, maintenance::Maintenance,
         manual::Manual, require::Require, run::Run, send::Send, sql::Sql, start::Start, stop::Stop, sweep::Sweep,
-        transform::Transform, trial::Trial,
+        transform::Transform, trial::Trial, vacant::Vacant,
 }
 
 /// The steps that the planner puts into plans by itself.
@@ -63,6 +64,7 @@ pub fn own_steps() -> OwnSteps {
     OwnSteps {
         backup: |target| Box::new(backup::Backup { target: target.to_owned() }),
         trial: |target| Box::new(trial::Trial { target: target.to_owned() }),
+        vacant: |target| Box::new(vacant::Vacant { target: target.to_owned() }),
         fingerprint: |target| Box::new(fingerprint::TakeFingerprint { target: target.to_owned() }),
         sweep: |target| Box::new(sweep::Sweep { target: target.to_owned() }),
         proofs: copy::reconcile::proofs,

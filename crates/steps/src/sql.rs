@@ -146,6 +146,7 @@ impl Step for Sql {
             };
             lines = world.site.ask(&ask, &switchback_site::Tell::quiet())?.lines();
         }
+        nothing_to_change(&self.target, world)?;
         if world.site.is_postgres(&self.target) {
             // There is no copy of its catalog to run the script on.
             world.lose_sight(&self.target, format!("{} will have run", self.name));
@@ -181,6 +182,16 @@ impl Step for Sql {
     fn undo(&self, site: &Site, (): &(), work: &Work<'_>) -> Result<(), StepError> {
         guard(site, &self.target, work)
     }
+}
+
+/// Refuses to change a database that nobody will have made by then: whose file it were to be, only its maker knows.
+fn nothing_to_change(target: &str, world: &Overlay<'_>) -> Result<(), StepError> {
+    if world.unknown(target).is_some() || world.site.vacancy(target)?.is_none() {
+        return Ok(());
+    }
+    Err(StepError::failed(format!("change {target}: nothing before this step makes it")).help(format!(
+        "start the service that makes {target}, or run its program, and stop it again before this step"
+    )))
 }
 
 /// Shows the statement that failed.

@@ -177,7 +177,10 @@ fn bench(mood: Mood, steps: fn(&str) -> Vec<Box<dyn AnyStep>>, done: usize) -> B
             accepts: Vec::new(),
         };
         let mut targets = BTreeMap::from([("api".to_owned(), endpoint), ("app".to_owned(), service)]);
-        targets.insert("db".to_owned(), TargetDef::Sqlite { path: store.display().to_string() });
+        targets.insert(
+            "db".to_owned(),
+            TargetDef::Sqlite { path: store.display().to_string(), made_by_us: false },
+        );
         targets.insert("flag".to_owned(), file(&flag));
         let steps = steps(&keeper.base);
         Plan { targets, steps, done, commands: true, company: Some(Box::new(keeper)), ..Plan::default() }

@@ -6,6 +6,7 @@ pub mod check;
 pub mod edit;
 mod endpoint;
 pub mod file;
+pub mod made;
 pub mod maintenance;
 pub mod manual;
 pub mod on_postgres;

@@ -85,7 +85,11 @@ fn changes(plan: &Plan) -> Vec<String> {
     let mut lines = Vec::new();
     for (name, def) in &plan.targets {
         if let Some(path) = def.path() {
-            let verb = if touched(plan, name, Access::Writes) { "is changed" } else { "stays as it is" };
+            let verb = match touched(plan, name, Access::Writes) {
+                true if def.is_made_by_us() => "is made",
+                true => "is changed",
+                false => "stays as it is",
+            };
             lines.push(format!("{name}: {path} {verb}"));
         }
         if let TargetDef::Postgres { url, schemas, .. } = def {

@@ -4,7 +4,7 @@ use super::Compile;
 use crate::address;
 use crate::diagnostic::Diagnostic;
 use crate::playbook::{BackupPolicy, MaintenanceBody, RequestBody, TargetBody};
-use crate::target::{MaintenanceDef, Request, TargetDef};
+use crate::target::{MaintenanceDef, POSTGRES, Request, TargetDef};
 use crate::text::Template;
 
 /// What a target can be.
@@ -24,9 +24,10 @@ impl Compile<'_> {
         if postgres {
             return self.postgres(name, body);
         }
-        self.stray_of_postgres(body)?;
+        self.stray_of_databases(body)?;
         if let Some(path) = &body.sqlite {
-            return Some(TargetDef::Sqlite { path: self.text(path)?, made_by_us: false });
+            let made_by_us = body.made_by_us == Some(true);
+            return Some(TargetDef::Sqlite { path: self.text(path)?, made_by_us });
         }
         if let Some(path) = &body.file {
             return Some(TargetDef::File { path: self.text(path)? });
@@ -162,18 +163,22 @@ impl Compile<'_> {
         None
     }
 
-    /// Says which keys only a PostgreSQL database has: on another target they would be left out without a word.
-    fn stray_of_postgres(&mut self, body: &TargetBody) -> Option<()> {
+    /// Says which keys only a database has, or only one of PostgreSQL: on another target they would be left out without a
+    /// word.
+    fn stray_of_databases(&mut self, body: &TargetBody) -> Option<()> {
+        let of_any = body.made_by_us.is_some() && body.sqlite.is_none();
         let given = [
-            ("schemas", !body.schemas.is_empty()),
-            ("read_only", body.read_only.is_some()),
-            ("made_by_us", body.made_by_us.is_some()),
-            ("backup", body.backup.is_some()),
+            ("schemas", !body.schemas.is_empty(), POSTGRES, "`postgres:`"),
+            ("read_only", body.read_only.is_some(), POSTGRES, "`postgres:`"),
+            ("made_by_us", of_any, "database", "`sqlite:` or `postgres:`"),
+            ("backup", body.backup.is_some(), POSTGRES, "`postgres:`"),
         ];
-        let Some((key, _)) = given.into_iter().find(|(_, given)| *given) else { return Some(()) };
+        let Some((key, _, of, say)) = given.into_iter().find(|(_, given, ..)| *given) else {
+            return Some(());
+        };
         self.out.push(
-            Diagnostic::error("P013", format!("`{key}:` belongs to a PostgreSQL database"))
-                .help(format!("take `{key}:` out, or say `postgres:`")),
+            Diagnostic::error("P013", format!("`{key}:` belongs to a {of}"))
+                .help(format!("take `{key}:` out, or say {say}")),
         );
         None
     }

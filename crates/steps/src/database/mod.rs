@@ -4,6 +4,7 @@ pub(crate) mod postgres;
 pub(crate) mod postgres_backup;
 pub(crate) mod sqlite;
 pub(crate) mod sqlite_backup;
+pub(crate) mod sqlite_made;
 
 use std::collections::BTreeMap;
 use switchback_engine::{Condition, StepError, Work};
@@ -32,7 +33,7 @@ pub(crate) fn stop_counting(site: &Site, target: &str, work: &Work<'_>) -> Resul
 pub(crate) fn count_again(site: &Site, target: &str, work: &Work<'_>) -> Result<(), StepError> {
     match site.is_postgres(target) {
         true => postgres::count_again(site, target, work),
-        false => sqlite::take_counted(site, target, work).map(drop),
+        false => sqlite::count_again(site, target, work),
     }
 }
 

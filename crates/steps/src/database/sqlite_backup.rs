@@ -4,10 +4,12 @@ use super::foreign;
 use super::sqlite::{Manifest, guard, journal_mode};
 use crate::trial::remove;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use switchback_engine::{Condition, StepError, Work};
 use switchback_site::sqlite::connect::side_file;
-use switchback_site::sqlite::{Database, FileTraits, JournalMode, backup, partial_of, restore, stamp, take};
+use switchback_site::sqlite::{
+    BackupReport, Database, FileTraits, JournalMode, backup, partial_of, restore, stamp, take,
+};
 use switchback_site::{Failure, Site, SiteError};
 
 /// What the undo needs even if no backup was made.
@@ -21,10 +23,11 @@ pub struct SqliteBefore {
 pub(crate) fn check(site: &Site, target: &str, work: &Work<'_>) -> Result<Condition, StepError> {
     let made = work.dir.backup_of(target).exists();
     match Manifest::read(work.dir, target)? {
+        Some(manifest) if manifest.made.is_some() => Ok(Condition::Applied(manifest.measured())),
         Some(manifest) if made && manifest.counter.is_some() => {
             match journal_mode(&site.database(target)?)? {
                 JournalMode::Wal => Ok(Condition::Partial),
-                _ => Ok(Condition::Applied(measured(&manifest))),
+                _ => Ok(Condition::Applied(manifest.measured())),
             }
         }
         None if !made => Ok(Condition::Pending),
@@ -51,28 +54,34 @@ pub(crate) fn apply(
         Some(manifest) => manifest,
         None => {
             let report = backup(&database, &work.dir.backup_of(target), work.tell)?;
-            let manifest =
-                Manifest { report, journal_mode: before.journal_mode, counter: None, uncounted: false };
+            let manifest = Manifest {
+                report: Some(report),
+                journal_mode: before.journal_mode,
+                counter: None,
+                uncounted: false,
+                made: None,
+            };
             manifest.write(work.dir, target, work)?;
             manifest
         }
     };
+    let copied = copied(&manifest, target)?.fingerprint.clone();
     // From here on nobody else is in the database, and each commit is counted.
     let mut exclusive = take(&database, work.tell)?;
     let counter = stamp::change_counter(exclusive.connection()).map_err(SiteError::from)?;
     drop(exclusive);
     if manifest.counter.is_none() {
         let mut now = site.database_fingerprint(target, work.tell)?;
-        let mode = manifest.report.fingerprint.pragmas.get("journal_mode").cloned();
+        let mode = copied.pragmas.get("journal_mode").cloned();
         now.pragmas.extend(mode.map(|mode| ("journal_mode".to_owned(), mode)));
-        if now != manifest.report.fingerprint {
+        if now != copied {
             return Err(foreign(target, "it changed between the backup and the moment it was taken".into())
-                .details(manifest.report.fingerprint.differences(&now)));
+                .details(copied.differences(&now)));
         }
         manifest.counter = Some(counter);
         manifest.write(work.dir, target, work)?;
     }
-    Ok(measured(&manifest))
+    Ok(manifest.measured())
 }
 
 /// Restores.
@@ -93,7 +102,8 @@ pub(crate) fn undo(
         }
         return Ok(());
     };
-    let expected = &manifest.report.fingerprint;
+    let report = copied(&manifest, target)?;
+    let expected = &report.fingerprint;
     // A database that is as it was is so whoever made it so; anything else must be our doing.
     let as_it_was = match site.database_fingerprint(target, work.tell) {
         Ok(now) => now == *expected,
@@ -105,7 +115,7 @@ pub(crate) fn undo(
     }
     // Where it is as it was, this makes durable and tidies away what a restore that was cut off has left.
     let copy = work.dir.backup_of(target);
-    restore(&copy, &database, expected, Some(&manifest.report.traits), work.tell)?;
+    restore(&copy, &database, expected, Some(&report.traits), work.tell)?;
     let now = site.database_fingerprint(target, work.tell)?;
     if now != *expected {
         return Err(StepError::failed(format!("restore {}: it is not as it was", target))
@@ -129,10 +139,8 @@ fn tidy(site: &Site, database: &Database, target: &str, work: &Work<'_>) -> Resu
     }
 }
 
-fn measured(manifest: &Manifest) -> Value {
-    json!({
-        "bytes": manifest.report.bytes,
-        "rows": manifest.report.rows.values().sum::<u64>(),
-        "complaints": manifest.report.complaints,
-    })
+/// What was proven of the copy. A manifest without it is that of a database that the upgrade makes.
+fn copied<'a>(manifest: &'a Manifest, target: &str) -> Result<&'a BackupReport, StepError> {
+    let missing = || StepError::failed(format!("find what was proven of the backup of {target}"));
+    manifest.report.as_ref().ok_or_else(missing)
 }

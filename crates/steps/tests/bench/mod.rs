@@ -70,6 +70,7 @@ impl Bench {
             phase: Phase::Change,
             now: "2026-01-02T03:04:05Z",
             dir: &self.dir,
+            committed: false,
             losing_writes: self.losing_writes,
         }
     }
