@@ -13,6 +13,7 @@ pub mod expect;
 pub mod fetch;
 pub mod file;
 pub mod fingerprint;
+mod let_in;
 pub mod lint;
 pub mod maintenance;
 pub mod manual;

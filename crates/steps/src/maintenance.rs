@@ -1,6 +1,8 @@
 //! `maintenance`: switches an endpoint's maintenance mode, and waits until it is so.
 
-use crate::services::poll;
+use crate::database::goes_back;
+use crate::let_in;
+use crate::services::{Known, poll};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use switchback_engine::registry::Compiled;
@@ -125,6 +127,40 @@ impl Maintenance {
         Err(StepError::failed(format!("{doing}: it is not so ({reply})")))
     }
 
+    /// Whether the mode is that of a service which this run let in, and which keeps it in stores that go back: the way back
+    /// stops the service next, and then takes from its stores whatever it has written. The mode of a release that ran
+    /// before the run is nothing of the kind: by the time that is undone, what the run let in is stopped and forgotten.
+    fn goes_with_its_service(&self, site: &Site, work: &Work<'_>) -> Result<bool, StepError> {
+        let Some(TargetDef::Http { served_by: Some(service), .. }) = site.targets().get(&self.target) else {
+            return Ok(false);
+        };
+        let Some(TargetDef::Service { stores, .. }) = site.targets().get(service) else { return Ok(false) };
+        if stores.is_empty() || !let_in::by_this_run(service, work)? {
+            return Ok(false);
+        }
+        for store in stores {
+            let is_database = site.targets().get(store).is_some_and(TargetDef::is_database);
+            if !is_database || !goes_back(site, store, work)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Asks a service for the mode before it goes, if it is there to be asked. One that does not heed takes its mode along.
+    fn leave_to_its_service(&self, site: &Site, work: &Work<'_>) -> Result<(), StepError> {
+        let Some(TargetDef::Http { served_by: Some(service), .. }) = site.targets().get(&self.target) else {
+            return Ok(());
+        };
+        if Known::of(site, service)?.is_stopped(work.tell)? {
+            return Ok(());
+        }
+        match self.switch(!self.on, site, work) {
+            Err(StepError::Failed(_)) => Ok(()),
+            switched => switched,
+        }
+    }
+
     /// Sends the request, and returns its reply; only a cut is an error here.
     fn wish(&self, on: bool, site: &Site, work: &Work<'_>) -> Result<Result<u16, SiteError>, StepError> {
         let maintenance = site.maintenance(&self.target)?;
@@ -179,6 +215,7 @@ impl Step for Maintenance {
     fn undo(&self, site: &Site, before: &MaintenanceBefore, work: &Work<'_>) -> Result<(), StepError> {
         match before.was_on {
             Some(was_on) if was_on == self.on => Ok(()),
+            _ if self.goes_with_its_service(site, work)? => self.leave_to_its_service(site, work),
             // An endpoint that did not say was most likely as this step did not want it: it began the step. The wish is
             // sent even where it seems fulfilled, since one of ours that was heard may only not have taken hold yet.
             _ => self.switch(!self.on, site, work),

@@ -1,6 +1,7 @@
 //! `start`: lets a service in, and waits until the new release answers as itself.
 
 use crate::database::{guard, stop_counting};
+use crate::let_in;
 use crate::services::{Known, PERSON_MS, READY_MS, programs_are_there};
 use crate::stop::{LETTING_GO_MS, ServicesBody};
 use serde::{Deserialize, Serialize};
@@ -115,6 +116,7 @@ impl Step for Start {
             // What it writes from here on is written for this run, until `stop` takes the stores back.
             known.databases().try_for_each(|store| stop_counting(site, store, work))?;
         }
+        let_in::note(&self.service, work)?;
         if let Outcome::Person(instruction) = site.service(&self.service)?.start(Which::New, work.tell)? {
             known.wait_for_person(&instruction, PERSON_MS, work.tell, || {
                 Ok(known.answers(Which::New, work.tell)? == Some(true))
@@ -135,7 +137,7 @@ impl Step for Start {
             }
         };
         if known.poll(&doing, patience, work.tell, || known.is_stopped(work.tell))? {
-            return Ok(());
+            return let_in::forget(work);
         }
         Err(StepError::failed(format!("stop {}: it still runs ({})", self.service, known.state()?))
             .details(known.in_the_stores()?))

@@ -1,6 +1,7 @@
 //! `stop`: keeps writers out, and proves that none is left in the stores.
 
 use crate::database::{count_again, is_counted};
+use crate::let_in;
 use crate::services::{Known, PERSON_MS, READY_MS, programs_are_there};
 use crate::trial::remove;
 use serde::{Deserialize, Serialize};
@@ -105,6 +106,8 @@ impl Step for Stop {
         let was = match known.state()? {
             State::Running(Some(which)) => Some(which),
             State::Stopped => None,
+            // What this run let in is the new release, also where that does not answer any more.
+            _ if work.is_private() && let_in::by_this_run(&self.service, work)? => Some(Which::New),
             // Whoever cannot say which release runs is asked by the probes.
             State::Running(None) | State::Unknown(_) => {
                 let new = known.answers(Which::New, work.tell)? == Some(true);

@@ -45,6 +45,14 @@ pub(crate) fn is_counted(site: &Site, target: &str, work: &Work<'_>) -> Result<b
     })
 }
 
+/// Returns whether this run backed the database up, so that the way back makes it what it was.
+pub(crate) fn goes_back(site: &Site, target: &str, work: &Work<'_>) -> Result<bool, StepError> {
+    Ok(match site.is_postgres(target) {
+        true => postgres::Manifest::read(work.dir, target)?.is_some(),
+        false => sqlite::Manifest::read(work.dir, target)?.is_some(),
+    })
+}
+
 /// Returns whether the ledger says that this step's transaction is in.
 pub(crate) fn is_in(site: &Site, target: &str, work: &Work<'_>) -> Result<bool, StepError> {
     match site.is_postgres(target) {
