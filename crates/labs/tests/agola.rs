@@ -184,7 +184,7 @@ fn edit_config(lab: &Lab, path: &Path, key: bool) {
             text = yaml.delete(&text, &format!("{name}.etcd")).unwrap();
         }
         if has(&text, name) || *component == Component::Runservice {
-            for (field, value) in [("type", "sqlite3"), ("connString", &database.display().to_string())] {
+            for (field, value) in [("type", lab.database_type(*component)), ("connString", database)] {
                 let wanted = Wanted::scalar(value, false);
                 text = yaml.set(&text, &format!("{name}.db.{field}"), &wanted).unwrap();
             }

@@ -87,6 +87,8 @@ impl Maintenance {
         let probe = &site.maintenance(&self.target)?.is_on;
         match site.judge_once(probe, tell) {
             Ok(judgement) => Ok(Some(judgement.holds)),
+            // It answered, and with success where the mode shows by something else: the mode is off.
+            Err(SiteError::Status { status, .. }) if (200..300).contains(&status) => Ok(Some(false)),
             Err(error) => match StepError::from(error) {
                 StepError::Failed(_) | StepError::Conflict(_) => Ok(None),
                 halt => Err(halt),

@@ -50,8 +50,8 @@ record! {
         pub passes: Vec<Spanned<String>>,
         /// What kinds of records there are, for counts.
         pub kinds: Option<KindsBody>,
-        /// What a record calls itself, for errors.
-        pub id: Option<Spanned<String>>,
+        /// A program that gives what a record is known by, for errors.
+        pub known_by: Option<Spanned<String>>,
         /// Programs whose outputs are counted, by name: what is left out, measured apart from what does it.
         pub counted: Option<Keyed<Spanned<String>>>,
         /// What must hold of the counts, such as `out.Run = in.run - dropped`.
@@ -179,7 +179,7 @@ fn recipe(body: &TransformBody, cx: &mut Compile<'_>) -> Option<Recipe> {
     };
     let kind_in = optional(body.kinds.as_ref().map(|kinds| &kinds.r#in))?;
     let kind_out = optional(body.kinds.as_ref().map(|kinds| &kinds.out))?;
-    let id = optional(body.id.as_ref())?;
+    let id = optional(body.known_by.as_ref())?;
     let indexes = cx.indexes(body.index.as_ref(), VARS)?;
     Some(Recipe { indexes, passes, kind_in, kind_out, id, counted, equations })
 }

@@ -52,6 +52,8 @@ fn site() -> Bench {
                 base: NOWHERE.into(),
                 served_by: Some("app".into()),
                 maintenance: Some(Box::new(maintenance)),
+                component: None,
+                accepts: Vec::new(),
             },
         ),
     ]);

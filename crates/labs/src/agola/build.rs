@@ -34,6 +34,8 @@ pub struct LabOptions {
     pub delay: Duration,
     /// How long the port refuses; a second was measured.
     pub refused: Duration,
+    /// Databases on a PostgreSQL server by their URLs, which are there and empty; SQLite files where none is named.
+    pub urls: BTreeMap<Component, String>,
     /// What is wrong with it.
     pub faults: Vec<Fault>,
 }
@@ -47,6 +49,7 @@ impl Default for LabOptions {
             new: "v0.8.0".to_owned(),
             delay: Duration::from_millis(40),
             refused: Duration::from_millis(60),
+            urls: BTreeMap::new(),
             faults: Vec::new(),
         }
     }
@@ -65,8 +68,8 @@ pub struct Lab {
     pub configs: BTreeMap<Component, PathBuf>,
     /// Where each component that has a port listens.
     pub ports: BTreeMap<Component, u16>,
-    /// Where each component's database is to be; none is there.
-    pub databases: BTreeMap<Component, PathBuf>,
+    /// What each component's database is to be: a path of SQLite, where nothing is yet, or a URL of PostgreSQL.
+    pub databases: BTreeMap<Component, String>,
     /// What it holds.
     pub content: Content,
     /// The file with the switches of the stand-ins.
@@ -109,14 +112,19 @@ pub fn build(dir: &Path, program: &Path, options: &LabOptions) -> io::Result<Lab
         new: dir.join("bin/new/agola"),
         configs: BTreeMap::new(),
         ports: free_ports()?,
-        databases: WITH_DATABASES.map(|component| (component, folder(component).join("db"))).into(),
+        databases: WITH_DATABASES
+            .map(|component| {
+                let file = || folder(component).join("db").display().to_string();
+                (component, options.urls.get(&component).cloned().unwrap_or_else(file))
+            })
+            .into(),
         content,
         switches: dir.join("lab/lab.json"),
         dir,
     };
     if options.faults.contains(&Fault::SharedDatabase) {
         let shared = lab.databases[&Component::Runservice].clone();
-        lab.databases.values_mut().for_each(|path| path.clone_from(&shared));
+        lab.databases.values_mut().for_each(|database| database.clone_from(&shared));
     }
     lab.write_programs(program, options)?;
     lab.write_switches(options)?;
@@ -149,6 +157,12 @@ impl Lab {
     /// Returns where a component answers, without a path.
     pub fn url(&self, component: Component) -> String {
         format!("http://127.0.0.1:{}", self.ports.get(&component).copied().unwrap_or(0))
+    }
+
+    /// Returns what `db.type` of a config has to say for a component.
+    pub fn database_type(&self, component: Component) -> &'static str {
+        let of = self.databases.get(&component);
+        if of.is_some_and(|it| it.starts_with("postgres")) { "postgres" } else { "sqlite3" }
     }
 
     /// Returns the object storage of the runservice, in which the logs lie.

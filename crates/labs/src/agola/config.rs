@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use switchback_model::config::ConfigFormat;
 
+use super::database::Place;
 use super::release::Release;
 
 /// How long logs are kept where nobody says otherwise: 30 days, new in 0.8.
@@ -58,12 +59,6 @@ impl Component {
 #[derive(Debug, Clone)]
 pub(super) struct Config {
     text: String,
-}
-
-/// Where a component of the new version keeps its data.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Database {
-    pub(super) path: PathBuf,
 }
 
 impl Config {
@@ -132,17 +127,18 @@ impl Config {
         Ok(())
     }
 
-    /// Returns the database of a component. The error is what the new version says.
-    pub(super) fn database(&self, component: Component) -> Result<Database, String> {
+    /// Returns where the database of a component is. The error is what the new version says.
+    pub(super) fn database(&self, component: Component) -> Result<Place, String> {
         let name = component.name();
+        let text = self.text(&format!("{name}.db.connString")).unwrap_or_default();
         match self.text(&format!("{name}.db.type")).as_deref() {
-            Some("sqlite3") => {}
-            Some("postgres") => return Err("new db error: this stand-in has SQLite only".to_owned()),
-            _ => return Err("new db error: unknown db type".to_owned()),
+            Some("postgres") => Ok(Place::Postgres(text)),
+            Some("sqlite3") => {
+                let path = text.strip_prefix("file:").unwrap_or(&text);
+                Ok(Place::Sqlite(PathBuf::from(path.split('?').next().unwrap_or(path))))
+            }
+            _ => Err("new db error: unknown db type".to_owned()),
         }
-        let text = self.text(&format!("{name}.db.connString")).ok_or("new db error: no connection string")?;
-        let path = text.strip_prefix("file:").unwrap_or(&text);
-        Ok(Database { path: PathBuf::from(path.split('?').next().unwrap_or(path)) })
     }
 
     /// Returns where a component listens; without a host that is the loopback address here.

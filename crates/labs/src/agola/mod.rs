@@ -4,6 +4,7 @@ pub mod broken;
 pub mod build;
 mod codec;
 mod config;
+mod database;
 pub mod faults;
 pub mod large;
 mod migrate;

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
+use super::codec::{now, random_uuid};
 use super::config::{Component, Config};
 use super::mode::{self, Mode};
 use super::new_store::{ImportError, ImportManner, NewStore};
@@ -32,13 +33,11 @@ struct New {
 /// Serves until the process ends; returns why it cannot.
 pub(super) fn serve(config: &Config, component: Component, release: &Release, switches: &Switches) -> String {
     let Some(address) = config.address(component) else { return "listen address undefined".to_owned() };
-    let store = match config
-        .database(component)
-        .and_then(|database| NewStore::open(&database.path, component, release))
-    {
-        Ok(store) => store,
-        Err(error) => return error,
-    };
+    let store =
+        match config.database(component).and_then(|place| NewStore::open_in(&place, component, release)) {
+            Ok(store) => store,
+            Err(error) => return error,
+        };
     let maintenance = match store.wants_maintenance() {
         Ok(maintenance) => maintenance,
         Err(error) => return error.to_string(),
@@ -125,11 +124,13 @@ impl New {
                 let run = self.one("run", "id", exchange.one("runid").unwrap_or_default())?;
                 mode::send_log(exchange, run.as_ref(), self.objects.as_deref())
             }
+            (["users"], "POST") if !runs => self.create_user(exchange),
+            (["runs"], "POST") if runs => self.create_run(exchange),
             (["users"], _) if get && !runs && exchange.one("query_type") == Some("bytoken") => {
                 let token = exchange.one("token").unwrap_or_default();
-                let sql = "SELECT user_t.json FROM user_t JOIN usertoken ON usertoken.json ->> 'user_id' = user_t.id \
-                           WHERE usertoken.json ->> 'value' = ?1";
-                let users = self.store.select(sql, &[&token]).map_err(io::Error::other)?;
+                let rest =
+                    "WHERE id IN (SELECT json ->> 'user_id' FROM usertoken WHERE json ->> 'value' = $1)";
+                let users = self.store.select("user_t", rest, &[token]).map_err(io::Error::other)?;
                 exchange.found((!users.is_empty()).then(|| json!(users)))
             }
             ([list @ ("users" | "orgs" | "remotesources")], _) if get && !runs => {
@@ -137,12 +138,11 @@ impl New {
                     return exchange.empty(400);
                 };
                 let (order, than) = if ascending { ("ASC", ">") } else { ("DESC", "<") };
-                let sql = format!(
-                    "SELECT json FROM {} WHERE ?1 = '' OR json ->> 'name' {than} ?1 ORDER BY json ->> 'name' {order} \
-                     LIMIT ?2",
-                    table(list)
+                let rest = format!(
+                    "WHERE $1 = '' OR json ->> 'name' {than} $1 ORDER BY json ->> 'name' {order} {}",
+                    limit_of(limit)
                 );
-                let page = self.store.select(&sql, &[&start, &limit_of(limit)]).map_err(io::Error::other)?;
+                let page = self.store.select(table(list), &rest, &[&start]).map_err(io::Error::other)?;
                 exchange.json(200, &json!(page))
             }
             ([list @ ("users" | "orgs" | "remotesources" | "projectgroups" | "projects"), reference], _)
@@ -156,8 +156,8 @@ impl New {
             }
             (["projectgroups", group, list @ ("projects" | "subgroups")], _) if get && !runs => {
                 let table = if *list == "projects" { "project" } else { "projectgroup" };
-                let sql = format!("SELECT json FROM {table} WHERE json ->> '$.parent.id' = ?1 ORDER BY id");
-                let of = self.store.select(&sql, &[group]).map_err(io::Error::other)?;
+                let rest = "WHERE json -> 'parent' ->> 'id' = $1 ORDER BY id";
+                let of = self.store.select(table, rest, &[group]).map_err(io::Error::other)?;
                 exchange.json(200, &json!(of))
             }
             _ => self.nowhere(exchange),
@@ -170,8 +170,8 @@ impl New {
     }
 
     fn one(&self, table: &str, field: &str, value: &str) -> io::Result<Option<Value>> {
-        let sql = format!("SELECT json FROM {table} WHERE json ->> '{field}' = ?1 LIMIT 1");
-        Ok(self.store.select(&sql, &[&value]).map_err(io::Error::other)?.pop())
+        let rest = format!("WHERE json ->> '{field}' = $1 LIMIT 1");
+        Ok(self.store.select(table, &rest, &[value]).map_err(io::Error::other)?.pop())
     }
 
     fn export(&self, exchange: Exchange) -> io::Result<()> {
@@ -193,6 +193,46 @@ impl New {
             let _ = parts.send(outcome.map(|()| part));
         });
         mode::send_export(exchange, taken, length, &self.switches)
+    }
+
+    /// Somebody works with the new version: a user comes.
+    fn create_user(&self, mut exchange: Exchange) -> io::Result<()> {
+        let Ok(asked) = serde_json::from_reader::<_, Value>(&mut exchange) else {
+            return exchange.empty(400);
+        };
+        let name = asked["user_name"].as_str().unwrap_or_default();
+        if name.is_empty() || self.one("user_t", "name", name)?.is_some() {
+            return exchange.answer(400, "application/json", NO_REASON);
+        }
+        let user = json!({"id": random_uuid()?, "name": name, "secret": random_uuid()?});
+        self.store.put(&[("User", user.clone())]).map_err(io::Error::other)?;
+        exchange.json(201, &user)
+    }
+
+    /// Somebody works with the new version: a run is queued, with the number behind the last one.
+    fn create_run(&self, mut exchange: Exchange) -> io::Result<()> {
+        let Ok(asked) = serde_json::from_reader::<_, Value>(&mut exchange) else {
+            return exchange.empty(400);
+        };
+        let (name, group) = (&asked["name"], asked["group"].as_str().unwrap_or_default());
+        let rest = "ORDER BY CAST(json ->> 'sequence' AS bigint) DESC LIMIT 1";
+        let last = self.store.select("run", rest, &[]).map_err(io::Error::other)?;
+        let sequence = last.first().and_then(|run| run["sequence"].as_u64()).unwrap_or(0) + 1;
+        let owner = group.split('/').nth(2).unwrap_or_default();
+        let known = self.one("runcounter", "GroupID", owner)?;
+        let counter = known.as_ref().and_then(|known| known["Value"].as_u64()).unwrap_or(0) + 1;
+        let counter_id = match known.as_ref().and_then(|known| known["id"].as_str()) {
+            Some(id) => id.to_owned(),
+            None => random_uuid()?,
+        };
+        let config = json!({"id": random_uuid()?, "name": name, "group": group});
+        let run = json!({"id": random_uuid()?, "sequence": sequence, "name": name, "run_config_id": config["id"],
+            "counter": counter, "group": group, "phase": "queued", "result": "unknown", "enqueue_time": now()});
+        let counted = json!({"id": counter_id, "GroupID": owner, "Value": counter});
+        self.store
+            .put(&[("RunConfig", config.clone()), ("Run", run.clone()), ("RunCounter", counted)])
+            .map_err(io::Error::other)?;
+        exchange.json(201, &json!({"run": run, "run_config": config, "change_groups_update_tokens": ""}))
     }
 
     fn import(&self, mut exchange: Exchange) -> io::Result<()> {
@@ -236,26 +276,30 @@ impl New {
             },
         };
         let (order, than) = if ascending { ("ASC", ">") } else { ("DESC", "<") };
-        let list = |field: &str| json!(exchange.all(field).collect::<Vec<_>>()).to_string();
-        let (phases, results) = (list("phase"), list("result"));
-        let sql = format!(
-            "SELECT json FROM run WHERE (?1 = 0 OR json ->> 'sequence' {than} ?1) \
-             AND (?2 = '[]' OR json ->> 'phase' IN (SELECT value FROM json_each(?2))) \
-             AND (?3 = '[]' OR json ->> 'result' IN (SELECT value FROM json_each(?3))) \
-             ORDER BY json ->> 'sequence' {order} LIMIT ?4"
-        );
-        let runs = self
-            .store
-            .select(&sql, &[&start, &phases, &results, &limit_of(limit)])
-            .map_err(io::Error::other)?;
+        let mut values: Vec<&str> = Vec::new();
+        let mut rest = "WHERE 1 = 1".to_owned();
+        if start != 0 {
+            rest += &format!(" AND CAST(json ->> 'sequence' AS bigint) {than} {start}");
+        }
+        for field in ["phase", "result"] {
+            let asked: Vec<&str> = exchange.all(field).collect();
+            let places: Vec<String> =
+                (0..asked.len()).map(|at| format!("${}", values.len() + at + 1)).collect();
+            if !asked.is_empty() {
+                rest += &format!(" AND json ->> '{field}' IN ({})", places.join(", "));
+                values.extend(asked);
+            }
+        }
+        rest += &format!(" ORDER BY CAST(json ->> 'sequence' AS bigint) {order} {}", limit_of(limit));
+        let runs = self.store.select("run", &rest, &values).map_err(io::Error::other)?;
         let runs = if runs.is_empty() { Value::Null } else { json!(runs) };
         exchange.json(200, &json!({"runs": runs, "change_groups_update_tokens": ""}))
     }
 }
 
 /// Zero is no limit.
-fn limit_of(limit: usize) -> i64 {
-    if limit == 0 { -1 } else { i64::try_from(limit).unwrap_or(i64::MAX) }
+fn limit_of(limit: usize) -> String {
+    if limit == 0 { String::new() } else { format!("LIMIT {limit}") }
 }
 
 /// Returns the table of a list of the API.

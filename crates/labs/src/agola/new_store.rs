@@ -1,15 +1,15 @@
-//! What a component of 0.8 and later keeps in SQLite: a table a kind, and imports that drop before they load.
+//! What a component of 0.8 and later keeps in SQL: a table a kind, and imports that drop before they load.
 
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::codec::{go_json, go_text, round_times, values};
+use super::codec::{go_json, go_text, now, round_times, values};
 use super::config::Component;
+use super::database::{Db, DbError, Place};
 use super::release::Release;
 
 /// The kinds of each component in the order of an export, with their tables.
@@ -38,11 +38,11 @@ const ORPHANS: [(&str, &str, &str); 5] = [
 ];
 
 /// The database of one component.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct NewStore {
-    path: PathBuf,
+    place: Place,
     /// Open for as long as the service lives, as that of the real one: a killed service leaves a log beside its database.
-    held: Arc<Mutex<Connection>>,
+    held: Arc<Mutex<Option<Db>>>,
     kinds: &'static [(&'static str, &'static str)],
 }
 
@@ -55,8 +55,8 @@ pub enum ImportError {
     Fails(String),
 }
 
-impl From<rusqlite::Error> for ImportError {
-    fn from(error: rusqlite::Error) -> ImportError {
+impl From<DbError> for ImportError {
+    fn from(error: DbError) -> ImportError {
         ImportError::Fails(error.to_string())
     }
 }
@@ -75,51 +75,63 @@ pub struct ImportManner {
 }
 
 impl NewStore {
-    /// Opens the database of the runservice or the configstore, which is made where it is not there, and brings its schema
-    /// up to date. The error is what the application says.
+    /// Opens a SQLite database of the runservice or the configstore, as [`NewStore::open_in`].
     pub fn open(path: &Path, component: Component, release: &Release) -> Result<NewStore, String> {
-        let kinds: &[(&str, &str)] =
-            if component == Component::Runservice { &RUNSERVICE } else { &CONFIGSTORE };
-        let say = |error: rusqlite::Error| format!("setup db error: {error}");
-        let mut db = connect(path).map_err(say)?;
-        db.pragma_update(None, "journal_mode", "wal").map_err(say)?;
-        set_up(&mut db, kinds, release.schema(component))?;
-        Ok(NewStore { path: path.to_owned(), held: Arc::new(Mutex::new(db)), kinds })
+        NewStore::open_in(&Place::Sqlite(path.to_owned()), component, release)
     }
 
-    fn connect(&self) -> rusqlite::Result<Connection> {
-        connect(&self.path)
+    /// Opens the database of the runservice or the configstore, a file being made where it is not there, and brings its
+    /// schema up to date. The error is what the application says.
+    pub(super) fn open_in(
+        place: &Place,
+        component: Component,
+        release: &Release,
+    ) -> Result<NewStore, String> {
+        let kinds: &[(&str, &str)] =
+            if component == Component::Runservice { &RUNSERVICE } else { &CONFIGSTORE };
+        let mut db = place.connect().map_err(|error| format!("new db error: {error}"))?;
+        set_up(&mut db, kinds, release.schema(component))?;
+        Ok(NewStore { place: place.clone(), held: Arc::new(Mutex::new(Some(db))), kinds })
+    }
+
+    fn connect(&self) -> Result<Db, DbError> {
+        self.place.connect()
     }
 
     /// Says whether maintenance is wanted.
-    pub(super) fn wants_maintenance(&self) -> rusqlite::Result<bool> {
+    pub(super) fn wants_maintenance(&self) -> Result<bool, DbError> {
         // Asked many times a second.
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.prepare_cached("SELECT count(*) > 0 FROM maintenance")?.query_row([], |row| row.get(0))
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut db = match held.take() {
+            Some(db) => db,
+            None => self.connect()?,
+        };
+        // A connection that fails is not kept: its server may be back.
+        let wanted = db.one("SELECT CAST(count(*) AS text) FROM maintenance", &[])?;
+        *held = Some(db);
+        Ok(wanted.is_some_and(|count| count != "0"))
     }
 
     /// Asks for maintenance or gives it up. Returns whether it was not so before.
-    pub(super) fn want_maintenance(&self, wanted: bool) -> rusqlite::Result<bool> {
-        let db = self.connect()?;
-        let changed = if wanted {
-            db.execute("INSERT INTO maintenance SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM maintenance)", [])?
+    pub(super) fn want_maintenance(&self, wanted: bool) -> Result<bool, DbError> {
+        let sql = if wanted {
+            "INSERT INTO maintenance SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM maintenance)"
         } else {
-            db.execute("DELETE FROM maintenance", [])?
+            "DELETE FROM maintenance"
         };
-        Ok(changed > 0)
+        Ok(self.connect()?.execute(sql, &[])? > 0)
     }
 
     /// Drops what is there, then loads what comes: two transactions, so that what fails in the second leaves nothing.
     /// Returns how many records were loaded.
     pub fn import(&self, body: impl Read, manner: ImportManner) -> Result<u64, ImportError> {
         let mut db = self.connect()?;
-        let dropped = db.transaction()?;
+        db.batch("BEGIN")?;
         for (_, table) in self.kinds {
-            dropped.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
+            db.batch(&format!("DROP TABLE IF EXISTS {table}"))?;
         }
-        create_tables(&dropped, self.kinds)?;
-        dropped.commit()?;
-        let load = db.transaction()?;
+        create_tables(&mut db, self.kinds)?;
+        db.batch("COMMIT; BEGIN")?;
         let (mut count, mut bytes) = (0, 0);
         for value in values(body) {
             let value = value.map_err(|error| ImportError::Fails(error.to_string()))?;
@@ -127,7 +139,7 @@ impl NewStore {
             if manner.stop_at.is_some_and(|stop| bytes > stop) {
                 break;
             }
-            self.load(&load, value.get(), manner.microseconds)?;
+            self.load(&mut db, value.get(), manner.microseconds || self.place.is_postgres())?;
             count += 1;
             if manner.die_at.is_some_and(|die| count >= die) {
                 std::process::exit(137);
@@ -138,16 +150,16 @@ impl NewStore {
         }
         if self.kinds.len() == CONFIGSTORE.len() {
             for (table, field, other) in ORPHANS {
-                load.execute_batch(&format!(
+                db.batch(&format!(
                     "DELETE FROM {table} WHERE json ->> '{field}' NOT IN (SELECT id FROM {other})"
                 ))?;
             }
         }
-        load.commit()?;
+        db.batch("COMMIT")?;
         Ok(count)
     }
 
-    fn load(&self, db: &Connection, text: &str, microseconds: bool) -> Result<(), ImportError> {
+    fn load(&self, db: &mut Db, text: &str, microseconds: bool) -> Result<(), ImportError> {
         let panics = |what: &str| ImportError::Panics(what.to_owned());
         let mut record: Map<String, Value> =
             serde_json::from_str(text).map_err(|_| panics("json: cannot unmarshal into Go value"))?;
@@ -158,10 +170,7 @@ impl NewStore {
         let id = record.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
         if kind == "Run" {
             let config = record.get("run_config_id").and_then(Value::as_str).unwrap_or_default();
-            let there: Option<i64> = db
-                .prepare_cached("SELECT 1 FROM runconfig WHERE id = ?1")?
-                .query_row([config], |row| row.get(0))
-                .optional()?;
+            let there = db.one("SELECT id FROM runconfig WHERE id = $1", &[config])?;
             there.ok_or_else(|| ImportError::Fails("FOREIGN KEY constraint failed".to_owned()))?;
         }
         // A record is read into columns and written from them: its fields come out in the order of the program.
@@ -177,87 +186,109 @@ impl NewStore {
             None if microseconds => go_json(&Value::Object(record)),
             None => go_text(text),
         };
-        db.prepare_cached(&format!("INSERT INTO {table} VALUES (?1, ?2)"))?.execute(params![id, text])?;
+        let sql = format!("INSERT INTO {table} VALUES ($1, {})", db.json_value());
+        db.execute(&sql, &[&id, &text])?;
         Ok(())
     }
 
     /// Gives every record to `take`, by kind and then by id, in one view of the database.
     pub fn export(&self, mut take: impl FnMut(&str) -> io::Result<()>) -> io::Result<()> {
-        let other = |error: rusqlite::Error| io::Error::other(error);
-        let mut db = self.connect().map_err(other)?;
-        let view = db.transaction().map_err(other)?;
+        let mut db = self.connect().map_err(io::Error::other)?;
+        self.read_all(&mut db, &mut take).map_err(io::Error::other)
+    }
+
+    fn read_all(&self, db: &mut Db, take: &mut dyn FnMut(&str) -> io::Result<()>) -> Result<(), DbError> {
+        db.batch(if self.place.is_postgres() { "BEGIN ISOLATION LEVEL REPEATABLE READ" } else { "BEGIN" })?;
         for (_, table) in self.kinds {
-            let mut select = view.prepare(&format!("SELECT json FROM {table} ORDER BY id")).map_err(other)?;
-            let mut rows = select.query([]).map_err(other)?;
-            while let Some(row) = rows.next().map_err(other)? {
-                take(row.get_ref(0).map_err(other)?.as_str().map_err(io::Error::other)?)?;
-            }
+            let sql = format!("SELECT {} FROM {table} ORDER BY id", db.json_text());
+            db.each(&sql, &[], &mut *take)?;
         }
-        Ok(())
+        db.batch("COMMIT")
     }
 
     /// Returns how many bytes an export has, roughly enough to cut it in the middle.
-    pub(super) fn size(&self) -> rusqlite::Result<u64> {
-        let db = self.connect()?;
+    pub(super) fn size(&self) -> Result<u64, DbError> {
+        let mut db = self.connect()?;
         let mut sum = 0;
         for (_, table) in self.kinds {
-            let sql = format!("SELECT coalesce(sum(length(json) + 1), 0) FROM {table}");
-            sum += db.query_row(&sql, [], |row| row.get::<_, i64>(0))?.unsigned_abs();
+            let text = db.json_text();
+            let sql = format!("SELECT CAST(coalesce(sum(length({text}) + 1), 0) AS text) FROM {table}");
+            sum += db.one(&sql, &[])?.and_then(|sum| sum.parse::<u64>().ok()).unwrap_or(0);
         }
         Ok(sum)
     }
 
-    /// Returns the records that a query selects as `json`, without what is only for exports.
-    pub(super) fn select(&self, sql: &str, values: &[&dyn rusqlite::ToSql]) -> rusqlite::Result<Vec<Value>> {
-        let db = self.connect()?;
-        let mut select = db.prepare(sql)?;
-        let rows = select.query_map(values, |row| row.get::<_, String>(0))?;
-        rows.map(|text| {
-            let mut value: Value = serde_json::from_str(&text?).unwrap_or_default();
+    /// Returns the records of a table, without what is only for exports. `rest` is what stands behind the name of the table,
+    /// with `$1`, `$2` for values.
+    pub(super) fn select(&self, table: &str, rest: &str, values: &[&str]) -> Result<Vec<Value>, DbError> {
+        let mut db = self.connect()?;
+        let sql = format!("SELECT {} FROM {table} {rest}", db.json_text());
+        let mut found = Vec::new();
+        db.each(&sql, values, |text| {
+            let mut value: Value = serde_json::from_str(text)?;
             if let Some(fields) = value.as_object_mut() {
                 fields.shift_remove("exportMeta");
             }
-            Ok(value)
-        })
-        .collect()
+            found.push(value);
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// Adds records as the service does when somebody works with it, those of a kind and an id that are there being
+    /// replaced, in one transaction.
+    pub(super) fn put(&self, records: &[(&str, Value)]) -> Result<(), DbError> {
+        let mut db = self.connect()?;
+        db.batch("BEGIN")?;
+        for (kind, fields) in records {
+            let Some((_, table)) = self.kinds.iter().find(|(known, _)| known == kind) else { continue };
+            let id = fields["id"].as_str().unwrap_or_default();
+            let time = now();
+            let mut record =
+                json!({"exportMeta": {"kind": kind}, "id": id, "creationTime": time, "updateTime": time});
+            if let (Some(record), Some(fields)) = (record.as_object_mut(), fields.as_object()) {
+                record.extend(fields.clone());
+                if self.place.is_postgres() {
+                    round_times(record);
+                }
+            }
+            db.execute(&format!("DELETE FROM {table} WHERE id = $1"), &[id])?;
+            let sql = format!("INSERT INTO {table} VALUES ($1, {})", db.json_value());
+            db.execute(&sql, &[id, &go_json(&record)])?;
+        }
+        db.batch("COMMIT")
     }
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    let db = Connection::open(path)?;
-    db.busy_timeout(Duration::from_secs(10))?;
-    // A lab is built again: nothing here needs to survive a power cut.
-    db.pragma_update(None, "synchronous", "off")?;
-    Ok(db)
-}
-
 /// Brings the schema up to date, as every new version does when it starts.
-fn set_up(db: &mut Connection, kinds: &[(&str, &str)], supported: i64) -> Result<(), String> {
-    let say = |error: rusqlite::Error| format!("setup db error: {error}");
-    let made = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(say)?;
-    made.execute_batch(
+fn set_up(db: &mut Db, kinds: &[(&str, &str)], supported: i64) -> Result<(), String> {
+    let say = |error: DbError| format!("setup db error: {error}");
+    let begin = if matches!(db, Db::Sqlite(_)) { "BEGIN IMMEDIATE" } else { "BEGIN" };
+    db.batch(begin).map_err(say)?;
+    db.batch(
         "CREATE TABLE IF NOT EXISTS dbversion (version bigint PRIMARY KEY, time timestamp);
          CREATE TABLE IF NOT EXISTS maintenance (wanted int NOT NULL);",
     )
     .map_err(say)?;
-    let known: Option<i64> =
-        made.query_row("SELECT max(version) FROM dbversion", [], |row| row.get(0)).map_err(say)?;
-    if let Some(known) = known.filter(|known| *known > supported) {
+    let known = db.one("SELECT CAST(coalesce(max(version), 0) AS text) FROM dbversion", &[]).map_err(say)?;
+    let known: i64 = known.and_then(|known| known.parse().ok()).unwrap_or(0);
+    if known > supported {
         return Err(format!(
             "setup db error: current db schema version {known} is greater than the supported db schema version {supported}"
         ));
     }
-    if known != Some(supported) {
-        made.execute("INSERT INTO dbversion VALUES (?1, datetime('now'))", [supported]).map_err(say)?;
+    if known < supported {
+        db.batch(&format!("INSERT INTO dbversion VALUES ({supported}, CURRENT_TIMESTAMP)")).map_err(say)?;
     }
-    create_tables(&made, kinds).map_err(say)?;
-    made.commit().map_err(say)
+    create_tables(db, kinds).map_err(say)?;
+    db.batch("COMMIT").map_err(say)
 }
 
-fn create_tables(db: &Connection, kinds: &[(&str, &str)]) -> rusqlite::Result<()> {
+fn create_tables(db: &mut Db, kinds: &[(&str, &str)]) -> Result<(), DbError> {
     for (_, table) in kinds {
-        db.execute_batch(&format!(
-            "CREATE TABLE IF NOT EXISTS {table} (id text NOT NULL PRIMARY KEY, json text NOT NULL)"
+        let json = db.json_type();
+        db.batch(&format!(
+            "CREATE TABLE IF NOT EXISTS {table} (id text NOT NULL PRIMARY KEY, json {json} NOT NULL)"
         ))?;
     }
     Ok(())
@@ -366,7 +397,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         store(dir.path(), Component::Configstore);
         let refused = NewStore::open(&dir.path().join("db"), Component::Runservice, &Release::of("v0.8.0"))
-            .unwrap_err();
+            .err()
+            .unwrap();
         assert!(
             refused
                 .ends_with("current db schema version 2 is greater than the supported db schema version 1")

@@ -33,8 +33,8 @@ pub fn site_text(lab: &Lab, more: &str) -> String {
             lines += &format!("  {}_config: {}\n", component.name(), text(path));
         }
     }
-    for (component, path) in &lab.databases {
-        lines += &format!("  {}_database: {}\n", component.name(), text(path));
+    for (component, database) in &lab.databases {
+        lines += &format!("  {}_database: {}\n", component.name(), Value::from(database.clone()));
     }
     lines += more;
     for component in SERVED {

@@ -6,7 +6,10 @@ use super::{
 use serde_json::{Value, json as value};
 use std::time::{Duration, Instant};
 use switchback_labs::agola::Component::{Configstore, Gateway, Notification, Runservice};
-use switchback_labs::agola::{Fault, Lab, LabOptions, SERVED, Size, migrate};
+use switchback_labs::agola::{
+    Fault, ImportManner, Lab, LabOptions, NewStore, Release, SERVED, Size, migrate,
+};
+use switchback_labs::cluster::{Cluster, Durability};
 
 #[test]
 fn an_export_is_the_same_twice_and_in_maintenance() {
@@ -120,6 +123,11 @@ fn two_services_on_one_database_do_not_both_start() {
 
 /// The whole upgrade, by hand and right.
 fn upgrade(lab: &Lab) {
+    upgrade_to(lab, |body| body);
+}
+
+/// The same, where what comes back of an import is not the import itself.
+fn upgrade_to(lab: &Lab, mut back: impl FnMut(String) -> String) {
     let exports = {
         let _old = [Runservice, Configstore].map(|component| start(lab, component, false));
         [Runservice, Configstore].map(|component| export(lab, component))
@@ -133,7 +141,7 @@ fn upgrade(lab: &Lab) {
         assert_eq!(status(lab, component, "POST", "import"), 400, "too early");
         assert!(wait_for_maintenance(lab, component, true) > 0, "the port refuses for a while");
         assert_eq!(ask(lab, component, "POST", "import", body.as_bytes()).unwrap().0, 200);
-        assert_eq!(String::from_utf8(export(lab, component)).unwrap(), body);
+        assert!(String::from_utf8(export(lab, component)).unwrap() == back(body));
         assert_eq!(status(lab, component, "DELETE", "maintenance"), 200);
         assert!(wait_for_maintenance(lab, component, false) > 0);
     }
@@ -237,4 +245,118 @@ fn the_odd_configs_are_read_by_the_old_services() {
         let _old = SERVED.map(|component| start(&lab, component, false));
         assert!(!export(&lab, Configstore).is_empty(), "{fault:?}");
     }
+}
+
+#[test]
+fn on_postgresql_all_is_the_same_but_for_the_times() {
+    let dir = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start(&dir.path().join("cluster"), Durability::None).unwrap();
+    let urls = [Runservice, Configstore, Notification].map(|component| {
+        cluster.create(component.name()).unwrap();
+        (component, cluster.url(component.name()))
+    });
+    let (_guard, lab) = lab(&LabOptions { urls: urls.into(), ..LabOptions::default() });
+    let files = tempfile::tempdir().unwrap();
+    let mut count = 0;
+    upgrade_to(&lab, |body| {
+        count += 1;
+        let component = if body.contains("\"RunConfig\"") { Runservice } else { Configstore };
+        let store =
+            NewStore::open(&files.path().join(count.to_string()), component, &Release::of("v0.8.0")).unwrap();
+        rounded(&store, &body)
+    });
+    let _new = [Runservice, Configstore].map(|component| start(&lab, component, true));
+    assert_eq!(json(&lab, Runservice, "runs?asc&limit=40")["runs"].as_array().unwrap().len(), 13);
+    assert_eq!(
+        json(&lab, Runservice, "runs?result=failed&phase=finished&phase=x")["runs"].as_array().unwrap().len(),
+        2
+    );
+    for token in &lab.content.tokens {
+        let users = json(&lab, Configstore, &format!("users?query_type=bytoken&token={}", token.value));
+        assert_eq!(users[0]["id"], *token.user);
+    }
+    let names: Vec<Value> =
+        json(&lab, Configstore, "users?asc&limit=2&start=user0001").as_array().unwrap().clone();
+    assert_eq!(names.iter().map(|user| &user["name"]).collect::<Vec<_>>(), ["user0002", "user0003"]);
+}
+
+/// What a SQLite store gives back of a body when it rounds as PostgreSQL does.
+fn rounded(store: &NewStore, body: &str) -> String {
+    let manner = ImportManner { microseconds: true, ..ImportManner::default() };
+    store.import(body.as_bytes(), manner).unwrap();
+    let mut back = String::new();
+    let mut take = |line: &str| {
+        back += line;
+        back.push('\n');
+        Ok(())
+    };
+    store.export(&mut take).unwrap();
+    back
+}
+
+#[test]
+fn times_are_rounded_as_the_server_rounds_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start(&dir.path().join("cluster"), Durability::None).unwrap();
+    let mut client = cluster.connect("postgres").unwrap();
+    let mut state = 7_u64;
+    let times: Vec<String> = (0..4000)
+        .map(|number| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let nanoseconds = (state >> 33) % 1_000_000_000;
+            // Half of them lie in the middle between two microseconds, one is the last of a year.
+            let nanoseconds = if number % 2 == 0 { nanoseconds / 1000 * 1000 + 500 } else { nanoseconds };
+            let nanoseconds = if number == 17 { 999_999_500 } else { nanoseconds };
+            format!("2026-12-31T23:59:59.{nanoseconds:09}Z")
+        })
+        .collect();
+    let body: String = times
+        .iter()
+        .enumerate()
+        .map(|(number, time)| {
+            value!({"exportMeta": {"kind": "User"}, "id": format!("{number:04}"), "creationTime": time})
+                .to_string()
+        })
+        .collect();
+    let store = NewStore::open(&dir.path().join("db"), Configstore, &Release::of("v0.8.0")).unwrap();
+    let ours: Vec<String> = rounded(&store, &body)
+        .lines()
+        .map(|line| {
+            let record: Value = serde_json::from_str(line).unwrap();
+            let time = record["creationTime"].as_str().unwrap().trim_end_matches('Z').to_owned();
+            let (whole, fraction) = time.split_once('.').unwrap_or((&time, ""));
+            format!("{whole}.{fraction:0<6}Z")
+        })
+        .collect();
+    let sql = "SELECT to_char(time::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') \
+               FROM unnest($1::text[]) WITH ORDINALITY AS it (time, number) ORDER BY number";
+    let theirs: Vec<String> = client.query(sql, &[&times]).unwrap().iter().map(|row| row.get(0)).collect();
+    for ((time, ours), theirs) in times.iter().zip(&ours).zip(&theirs) {
+        assert_eq!(ours, theirs, "{time}");
+    }
+    assert_eq!((ours.len(), &*theirs[17]), (4000, "2027-01-01T00:00:00.000000Z"));
+}
+
+#[test]
+fn who_works_with_the_new_version_leaves_something() {
+    let (_guard, lab) = lab(&LabOptions::default());
+    upgrade(&lab);
+    let _new = [Runservice, Configstore].map(|component| start(&lab, component, true));
+    let before = [Runservice, Configstore].map(|component| export(&lab, component));
+    let group = json(&lab, Runservice, "runs?limit=1")["runs"][0]["group"].clone();
+    let counter = |group: &Value| {
+        let runs = json(&lab, Runservice, "runs?limit=40")["runs"].clone();
+        let of = runs.as_array().unwrap().iter().filter(|run| run["group"] == *group);
+        of.filter_map(|run| run["counter"].as_u64()).max().unwrap()
+    };
+    let last = counter(&group);
+    let body = value!({"name": "new", "group": group}).to_string();
+    let (created, answer) = ask(&lab, Runservice, "POST", "runs", body.as_bytes()).unwrap();
+    let answer: Value = serde_json::from_slice(&answer).unwrap();
+    assert_eq!((created, answer["run"]["sequence"].as_u64()), (201, Some(14)));
+    assert_eq!(counter(&group), last + 1);
+    let user = br#"{"user_name": "newcomer"}"#;
+    assert_eq!(ask(&lab, Configstore, "POST", "users", user).unwrap().0, 201);
+    assert_eq!(ask(&lab, Configstore, "POST", "users", user).unwrap().0, 400, "there is one of that name");
+    assert!(before != [Runservice, Configstore].map(|component| export(&lab, component)));
 }

@@ -29,7 +29,7 @@ pub fn run(wanted: Wanted<'_>, output: &Output) -> Result<u8, Complaint> {
     if wanted.build_only && !wanted.running {
         return Ok(exit::DONE);
     }
-    let (service, tell) = (open_service(&folder, &spec)?, Tell::quiet());
+    let (service, tell) = (open_service(&folder, "app", &spec)?, Tell::quiet());
     // As an operator's supervisor would have started it, by the same means that the upgrade will use.
     service.start(Which::Old, &tell).map_err(|e| cannot(&e))?;
     wait_for(port);

@@ -1,5 +1,6 @@
 //! `demo`: builds an old installation in a scratch folder and upgrades it, with nothing but this binary.
 
+mod agola;
 mod duplistatus;
 mod unstract;
 
@@ -13,7 +14,7 @@ use switchback_model::suggest::closest;
 use switchback_site::service::{ProcessSpec, Service, ServiceSpec};
 
 /// The applications that there is a demo of; the first needs nothing.
-const APPS: [&str; 2] = [duplistatus::APP, unstract::APP];
+const APPS: [&str; 3] = [duplistatus::APP, unstract::APP, agola::APP];
 
 /// How the old installation is built.
 pub struct Wanted<'a> {
@@ -41,6 +42,7 @@ pub fn run(
     let demo = match app.unwrap_or(APPS[0]) {
         duplistatus::APP => duplistatus::run,
         unstract::APP => unstract::run,
+        agola::APP => agola::run,
         unknown => {
             let help = match closest(unknown, APPS) {
                 Some(near) => format!("did you mean `{near}`?"),
@@ -110,11 +112,11 @@ fn free_port() -> Result<u16, Complaint> {
 }
 
 /// The service as the upgrade will find it: under the same name, in the same state folder.
-fn open_service(folder: &Path, spec: &ProcessSpec) -> Result<Box<dyn Service>, Complaint> {
+fn open_service(folder: &Path, name: &str, spec: &ProcessSpec) -> Result<Box<dyn Service>, Complaint> {
     let state = folder.join(".switchback");
     let (services, logs) = (state.join("services"), state.join("logs"));
     for folder in [&state, &services, &logs] {
         switchback_engine::run_dir::make_private(folder).map_err(|e| Complaint::io("make", folder, &e))?;
     }
-    Ok(ServiceSpec::Process(spec.clone()).service("app", &services, &logs))
+    Ok(ServiceSpec::Process(spec.clone()).service(name, &services, &logs))
 }

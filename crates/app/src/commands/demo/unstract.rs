@@ -48,7 +48,7 @@ pub fn run(wanted: Wanted<'_>, output: &Output) -> Result<u8, Complaint> {
         output.say(&format!("\n{afterwards}"));
         return Ok(exit::DONE);
     }
-    let (service, tell) = (open_service(&folder, &services(&folder, &program))?, Tell::quiet());
+    let (service, tell) = (open_service(&folder, "app", &services(&folder, &program))?, Tell::quiet());
     // As an operator's supervisor would have started it, by the same means that the upgrade will use.
     service.start(Which::Old, &tell).map_err(|e| cannot(&e))?;
     wait_for(&cluster);
