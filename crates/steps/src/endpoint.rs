@@ -17,7 +17,7 @@ use switchback_site::http::{Download, Downloaded, Url, download};
 /// How long an answer may bring no byte, unless the playbook says otherwise.
 pub(crate) const IDLE_MS: u64 = 60_000;
 /// How often a GET is tried.
-const TRIES: u32 = 5;
+pub(crate) const TRIES: u32 = 5;
 
 /// Headers by name, in which secrets may be.
 pub(crate) type SealedHeaders = BTreeMap<String, Sealed>;

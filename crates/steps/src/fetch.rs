@@ -1,5 +1,9 @@
 //! `fetch`: gets an answer of any size from an endpoint, and keeps it as an artifact.
 
+mod pages;
+
+use pages::{Pages, PagesBody, pages};
+
 use crate::endpoint::{Get, IDLE_MS, SealedHeaders, endpoint, headers, millis, url};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -30,6 +34,8 @@ record! {
         pub twice: Option<bool>,
         /// Whether an answer without a record, or without a byte, is believed.
         pub empty: Option<Emptiness>,
+        /// For an answer that comes in pages: how they lead on, and what of them is kept.
+        pub pages: Option<PagesBody>,
         /// For how long no byte may come. The whole may take as long as it takes.
         pub idle: Option<Time>,
         /// Headers to send. A secret in one is neither in the plan nor in a log.
@@ -60,7 +66,12 @@ impl Kind for FetchKind {
         let into = cx.artifact(&body.into);
         let (from, into) = (from?, into?);
         cx.fits(&into, &from, false, body.into.span())?;
+        let pages = match &body.pages {
+            Some(of) => Some(pages(of, into.format.shape(), body.into.span(), cx)?),
+            None => None,
+        };
         Some(vec![Box::new(Fetch {
+            pages,
             url: url(&from, &body.get, cx)?,
             headers: headers(body.headers.as_ref(), cx)?,
             from,
@@ -83,6 +94,9 @@ pub struct Fetch {
     /// Sent with it.
     #[serde(default, skip_serializing_if = "SealedHeaders::is_empty")]
     pub headers: SealedHeaders,
+    /// How its pages are read, where it has pages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pages: Option<Pages>,
     /// Where it is kept.
     pub into: Artifact,
     /// Whether it is got once more and compared.
@@ -100,10 +114,23 @@ impl Fetch {
         Get { url: &self.url, headers: &self.headers, artifact: &self.into, idle_ms: self.idle_ms }
     }
 
+    /// Gets it, in one piece or page by page.
+    fn bring(
+        &self,
+        into: &Path,
+        site: &Site,
+        work: &Work<'_>,
+    ) -> Result<switchback_site::http::Downloaded, StepError> {
+        match &self.pages {
+            Some(pages) => pages.to(&self.get(), into, site, work),
+            None => self.get().to(into, work),
+        }
+    }
+
     /// Gets it once more and compares. Whoever still writes is found here, and not when the difference is lost.
     fn compare(&self, first: &Path, digest: &str, site: &Site, work: &Work<'_>) -> Result<(), StepError> {
         let second = site.artifacts().second(&self.into);
-        let got = self.get().to(&second, work)?;
+        let got = self.bring(&second, site, work)?;
         let same = got.blake3 == digest;
         let place =
             if same { Ok(String::new()) } else { differs_at(first, &second, self.into.format.shape()) };
@@ -203,7 +230,7 @@ impl Step for Fetch {
             return Ok(Value::Null);
         }
         let (partial, get) = (site.artifacts().partial(&self.into), self.get());
-        let got = get.to(&partial, work)?;
+        let got = self.bring(&partial, site, work)?;
         if !self.empty && (got.bytes == 0 || got.records == Some(0)) {
             return Err(StepError::failed(format!(
                 "believe {}: {} answered without a record",

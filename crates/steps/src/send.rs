@@ -1,5 +1,9 @@
 //! `send`: sends an artifact to an endpoint, and believes what the endpoint gives back rather than its answer.
 
+mod items;
+
+use items::{EachBody, Items, items};
+
 use crate::endpoint::{Get, IDLE_MS, SealedHeaders, endpoint, headers, millis, reveal, url};
 use crate::fetch::shown;
 use crate::services::{Known, READY_MS};
@@ -51,6 +55,8 @@ record! {
         pub post: Option<Template>,
         /// The path below its address, for a PUT.
         pub put: Option<Template>,
+        /// One request for each record, instead of one for all. Only with `put:`, which may be repeated.
+        pub each: Option<EachBody>,
         /// How the endpoint is asked what it has now. This alone says whether it worked.
         pub read_back: ReadBackBody,
         /// A service that is restarted before the artifact is sent once more: what it was at ends with it.
@@ -106,6 +112,18 @@ impl Kind for SendKind {
                 return None;
             }
         };
+        if body.each.is_some() && method != Method::Put {
+            cx.out.push(
+                Diagnostic::error("P013", "records are sent one by one with `put:` only")
+                    .at(body.from.span(), "sent by POST")
+                    .help("a POST whose answer is lost can neither be repeated nor left out; take an endpoint for PUT"),
+            );
+            return None;
+        }
+        let each = match &body.each {
+            Some(each) => Some(items(each, cx)?),
+            None => None,
+        };
         if from.format.shape().is_none() || back.format.shape().is_none() {
             cx.out.push(
                 Diagnostic::error("P045", "bytes cannot be compared record by record")
@@ -156,6 +174,7 @@ impl Kind for SendKind {
             service,
             restored,
             settles,
+            each,
         })])
     }
 }
@@ -191,6 +210,9 @@ pub struct Send {
     /// The service that is restarted before another try.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settles: Option<String>,
+    /// How its records are sent one by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub each: Option<Items>,
     /// For how long no byte may go or come, in milliseconds.
     pub idle_ms: u64,
     /// How long the answer may take, in milliseconds.
@@ -452,14 +474,21 @@ impl Step for Send {
         for _ in 0..TRIES {
             if said.is_some() {
                 self.settle(site, work)?;
+                // What was answered is not all there: everything is sent once more.
+                remove(&Items::note(work))?;
             }
             work.tell.point("send: before note")?;
             write_durably(&begun, b"")
                 .map_err(|e| StepError::failed(format!("write {}: {e}", begun.display())))?;
-            let reply = self.send(&sent, work)?;
+            let reply = match &self.each {
+                Some(each) => {
+                    each.send(self, &sent, site, work)?.map(|count| format!("{count} were answered"))
+                }
+                None => self.send(&sent, work)?.map(|status| format!("it answered {status}")),
+            };
             work.tell.point("send: answered")?;
             let reply_said = match &reply {
-                Ok(status) => format!("it answered {status}"),
+                Ok(said) => said.clone(),
                 Err(why) => format!("cannot {why}"),
             };
             match self.arrived(&sent, reply.is_ok(), site, work)? {
@@ -476,6 +505,7 @@ impl Step for Send {
 
     fn undo(&self, site: &Site, _before: &SendBefore, work: &Work<'_>) -> Result<(), StepError> {
         site.artifacts().remove(&self.back, work.tell)?;
+        remove(&Items::note(work))?;
         remove(&Send::begun(work))
     }
 

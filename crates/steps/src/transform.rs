@@ -29,9 +29,9 @@ use switchback_site::command::exists;
 /// What programs have beside their record.
 pub(crate) const VARS: &[&str] = &["now"];
 /// How long one batch of about a mebibyte may take in a child.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Bytes of memory of a child: far more than one needs, and less than what would hurt the machine.
-const MEMORY: u64 = 512 << 20;
+pub(crate) const MEMORY: u64 = 512 << 20;
 /// Children at once: more would take the machine from those who still work on it.
 const WORKERS: usize = 4;
 /// How many lines of what a command said are shown.

@@ -81,6 +81,7 @@ fn sending(api: &str) -> Vec<Box<dyn AnyStep>> {
         service: "app".into(),
         restored: true,
         settles: None,
+        each: None,
         idle_ms: 5_000,
         within_ms: 200,
     };
@@ -110,6 +111,7 @@ fn fetched(api: &str) -> Fetch {
         from: "api".into(),
         url: format!("{api}/old"),
         headers: BTreeMap::new(),
+        pages: None,
         into: artifact("export", ArtifactFormat::JsonValues),
         twice: true,
         empty: false,
