@@ -2,6 +2,8 @@
 //! they run in is this test program, started again.
 #![allow(clippy::unwrap_used)]
 
+#[path = "agola/faults.rs"]
+mod faults;
 #[path = "agola/guide.rs"]
 mod guide;
 #[path = "agola/imports.rs"]
