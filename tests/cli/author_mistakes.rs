@@ -193,7 +193,7 @@ fn a_probe_that_asks_nothing_is_placed_at_its_step() {
        |
     40 |       - ensure: {}
        |         ^^^^^^ of this step
-    help: give it one of `sql:`, `table:`, `get:`, `text:`, `schema:`, `file:`, `unchanged:`, `run:`
+    help: give it one of `sql:`, `table:`, `get:`, `text:`, `schema:`, `file:`, `of:`, `unchanged:`, `run:`
     --- exit 10
     "#);
 }
@@ -286,7 +286,7 @@ fn several_mistakes_are_said_at_once() {
       |
     3 | titel: a notebook
       | ^^^^^
-    note: known here: playbook, format, title, inputs, targets, version, releases, losses, risks, upgrades
+    note: known here: playbook, format, title, inputs, targets, artifacts, version, releases, losses, risks, upgrades
     help: did you mean `title`?
 
     error[P008]: cannot read `one` as a range

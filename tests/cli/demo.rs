@@ -181,7 +181,7 @@ fn demo_of_an_unknown_application_names_the_known() {
     $ switchback demo notes
     --- stderr
     error[U001]: there is no demo of `notes`
-    help: there is one of: duplistatus, unstract
+    help: there is one of: duplistatus, unstract, agola
     --- exit 2
     "#);
 }

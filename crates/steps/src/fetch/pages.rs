@@ -186,7 +186,7 @@ impl Pages {
                     Some(halt) => PageError::Halt(halt),
                     None => wrong(chain(&error)),
                 })?;
-                Ok(outputs.into_iter().next().unwrap_or(Value::Null))
+                Ok::<_, PageError>(outputs.into_iter().next().unwrap_or(Value::Null))
             };
             if let Some(program) = &self.total {
                 *total = ask(program)?.as_u64().or(*total);
