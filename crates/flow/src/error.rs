@@ -89,6 +89,14 @@ pub enum FlowError {
         /// The first rows of the source that found nothing, by what they searched for.
         rows: Vec<String>,
     },
+    /// Rows that were moved refer to rows that are not there.
+    #[error("keep the references of {to}: {}", .rows.join("; "))]
+    Lost {
+        /// The table of the target.
+        to: String,
+        /// The first such rows.
+        rows: Vec<String>,
+    },
     /// A lookup found more than one row, and would double rows of the source.
     #[error("fill column {column} of {to}: {within} has more than one row for {key}")]
     Ambiguous {

@@ -244,3 +244,48 @@ fn constants_expressions_filters_and_renames_are_moved_and_proven() {
     assert!(found.iter().any(|row| row.how == Differs::Missing));
     assert_eq!(differing(&table("t"), &moves, &from, &base.end, 1, &tell).unwrap().len(), 1);
 }
+
+#[test]
+fn what_sqlite_would_do_in_silence_is_refused_or_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let from = file(
+        &folder.path().join("from.db"),
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, up INT, n TEXT); INSERT INTO t VALUES (1, 1, 'x'), (2, 9, 'x')",
+    );
+    let go = |moves: &[TableMove], to: &End| {
+        let error = run_in(SMALL, moves, &from, to, &key(), &Tell::quiet()).unwrap_err().to_string();
+        error.replace(&folder.path().display().to_string(), "/lab")
+    };
+    let moves = [same("t", "t", &["id", "up", "n"])];
+    // References are looked at behind the rows, whatever the application does.
+    let to = file(
+        &folder.path().join("lost.db"),
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, up INT REFERENCES t (id), n TEXT)",
+    );
+    assert_eq!(
+        go(&moves, &to),
+        "keep the references of t: the row with rowid 2 refers to a row of t that is not there"
+    );
+    // A table that skips rows by its own word does not skip ours.
+    let to = file(
+        &folder.path().join("skips.db"),
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, up INT, n TEXT UNIQUE ON CONFLICT IGNORE)",
+    );
+    assert_eq!(
+        go(&moves, &to),
+        "put the value of t (id = '2') into column (the whole row) of t: UNIQUE constraint failed: t.n"
+    );
+    let to = file(
+        &folder.path().join("fires.db"),
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, up INT, n TEXT); CREATE TABLE seen (n); \
+         CREATE TRIGGER hears AFTER INSERT ON t BEGIN INSERT INTO seen VALUES (NEW.n); END",
+    );
+    assert_eq!(
+        go(&moves, &to),
+        "move the tables as asked: a trigger of t would run for every row; it may change rows or others' tables, so take it away first"
+    );
+    assert_eq!(
+        go(&moves, &from),
+        "move the tables as asked: both ends are /lab/from.db: within one file, SQL moves the rows"
+    );
+}

@@ -9,7 +9,7 @@ use crate::job::TableName;
 
 /// A table as the server describes it.
 #[derive(Debug, Clone)]
-pub(super) struct Table {
+pub(crate) struct Table {
     pub oid: u32,
     pub name: TableName,
     /// `pg_class.relkind`.
@@ -29,7 +29,7 @@ pub(super) struct Table {
 
 /// A column.
 #[derive(Debug, Clone)]
-pub(super) struct Column {
+pub(crate) struct Column {
     pub name: String,
     pub type_oid: u32,
     pub typmod: i32,
@@ -47,7 +47,7 @@ pub(super) struct Column {
 
 /// A foreign key of a table of the target.
 #[derive(Debug, Clone)]
-pub(super) struct ForeignKey {
+pub(crate) struct ForeignKey {
     pub to: u32,
     pub deferrable: bool,
 }
@@ -97,7 +97,7 @@ const FOREIGN: &str = "SELECT f.conrelid, f.confrelid, f.condeferrable \
     FROM pg_catalog.pg_constraint f WHERE f.contype = 'f' AND f.conrelid = ANY($1::oid[]) ORDER BY 1, 2";
 
 /// Reads the named tables. What does not exist is not in the answer.
-pub(super) fn read(
+pub(crate) fn read(
     client: &mut Client,
     names: &[&TableName],
 ) -> Result<BTreeMap<TableName, Table>, FlowError> {

@@ -1,6 +1,6 @@
 //! Between PostgreSQL databases.
 
-mod catalog;
+pub(crate) mod catalog;
 mod cursor;
 mod diagnose;
 mod differ;

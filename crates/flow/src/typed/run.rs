@@ -10,7 +10,9 @@ use super::lane::Lane;
 use super::plan::lanes;
 use super::track::Track;
 use super::wire::{Cursor, Piece, Portions, WAITING};
-use super::{postgres_finish, postgres_sink, postgres_source, sqlite_sink, sqlite_source};
+use super::{
+    postgres_finish, postgres_sink, postgres_source, reactions, sqlite_finish, sqlite_sink, sqlite_source,
+};
 use crate::end::{CursorKey, End, Options, Report};
 use crate::error::FlowError;
 use crate::job::TableMove;
@@ -18,8 +20,10 @@ use crate::postgres::session::{end_dead, session_name};
 
 /// Says whether `moves` fit the two databases. Reads only.
 pub fn check(moves: &[TableMove], from: &End, to: &End, _tell: &Tell) -> Result<(), FlowError> {
+    reactions::refuse_one_file(from, to)?;
     let (mut from, mut to) = (Hand::reader(from, "switchback")?, Hand::reader(to, "switchback")?);
     let mut lanes = lanes(moves, &mut from, &mut to)?;
+    reactions::refuse(&lanes, &mut to)?;
     if let Hand::Postgres(client) = &mut to {
         postgres_finish::in_order(client, &mut lanes)?;
     }
@@ -47,9 +51,11 @@ pub fn run_in(
     key: &CursorKey,
     tell: &Tell,
 ) -> Result<Report, FlowError> {
+    reactions::refuse_one_file(from, to)?;
     let name = session_name(key);
     let (mut reader, mut writer) = (Hand::reader(from, &name)?, Hand::writer(to, &name)?);
     let mut lanes = lanes(moves, &mut reader, &mut writer)?;
+    reactions::refuse(&lanes, &mut writer)?;
     begin(&mut reader)?;
     if let Hand::Postgres(client) = &mut writer {
         end_dead(client, &name, tell)?;
@@ -72,6 +78,9 @@ pub fn run_in(
     if let Hand::Postgres(client) = &mut writer {
         report.sequences = postgres_finish::sequences(client, &lanes, tell)?;
         postgres_finish::make_durable(client, key, tell)?;
+    }
+    if let Hand::Sqlite(connection) = &writer {
+        sqlite_finish::references(connection, &lanes)?;
     }
     Ok(report)
 }

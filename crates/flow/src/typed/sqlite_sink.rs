@@ -51,7 +51,9 @@ pub(super) fn write(
     let doing = || FlowError::sqlite(format!("write to {}", lane.to.describe()));
     let names: Vec<String> = lane.columns.iter().map(|column| quote(&column.name)).collect();
     let marks: Vec<String> = (1..=names.len()).map(|at| format!("?{at}")).collect();
-    let sql = format!("INSERT INTO {} ({}) VALUES ({})", lane.writes, names.join(", "), marks.join(", "));
+    // Said in so many words, because a column may be declared to skip or to replace rows.
+    let sql =
+        format!("INSERT OR ABORT INTO {} ({}) VALUES ({})", lane.writes, names.join(", "), marks.join(", "));
     let found = self::cursor(connection, lane, key)?;
     if found.0 != cursor {
         return Err(FlowError::Bug(format!("the cursor of {} moved by itself", lane.to.describe())));
