@@ -58,7 +58,7 @@ fn main() {
         target(&mut client, &ours);
         let moves = moves(&ours);
         let key = CursorKey { run: format!("run{round}"), step: "copy".to_owned() };
-        let options = Options { workers };
+        let options = Options { workers, ..Options::default() };
         let mut baseline = || {
             client.batch_execute("CHECKPOINT").unwrap();
             let inserts = self::moves(&plain);
@@ -94,7 +94,7 @@ fn main() {
             println!("  {what}: {:.2} ({:.2} by processors)", cost.wall / of.wall, cost.cpu / of.cpu);
         }
     }
-    abroad(&cluster, &end, Options { workers });
+    abroad(&cluster, &end, Options { workers, ..Options::default() });
 }
 
 /// The same rows to another server.

@@ -30,13 +30,42 @@ pub struct CursorKey {
 pub struct Options {
     /// How many tables, or parts of one, are moved at the same time.
     pub workers: usize,
+    /// What becomes of the indexes of a PostgreSQL target meanwhile.
+    pub indexes: Indexes,
+}
+
+/// When indexes and foreign keys of tables that are empty are made: with each row, or all at once after the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Indexes {
+    /// After the load where that is faster, by the rows that are expected.
+    #[default]
+    BySize,
+    /// After the load, however few rows there are.
+    After,
+    /// With each row.
+    Kept,
+}
+
+/// From how many rows on it pays to make indexes after the load.
+const LARGE: u64 = 20_000;
+
+impl Indexes {
+    /// From how many expected rows on the indexes of a table are made after the load.
+    pub(crate) fn from(self) -> u64 {
+        match self {
+            Indexes::BySize => LARGE,
+            Indexes::After => 0,
+            Indexes::Kept => u64::MAX,
+        }
+    }
 }
 
 impl Default for Options {
     fn default() -> Options {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         // Half of the work is done by the server, and most servers are on other machines or have other work.
-        Options { workers: cores.clamp(1, 4) }
+        Options { workers: cores.clamp(1, 4), indexes: Indexes::BySize }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Why rows could not be moved or proven.
 
-use switchback_site::postgres::{CopyError, LedgerError, OpenError};
+use switchback_site::postgres::{CopyError, LedgerError, OpenError, WaitError};
 use switchback_site::tell::{Failure, Halt};
 
 use crate::end::shorten;
@@ -109,6 +109,17 @@ pub enum FlowError {
         /// What was searched for.
         key: String,
     },
+    /// An index or a foreign key cannot be brought back after the load: rows do not allow it, or it would be another one.
+    #[error("bring back {what}, which was taken down for the load: {reason}")]
+    Back {
+        /// What it is, and of which table.
+        what: String,
+        /// What the server says, with the rows.
+        reason: String,
+    },
+    /// Others hold what we need.
+    #[error(transparent)]
+    Wait(#[from] WaitError),
     /// A bug of ours, or a thread of ours that died.
     #[error("{0}; this is a bug")]
     Bug(String),
@@ -126,6 +137,7 @@ impl Failure for FlowError {
             FlowError::OpenSqlite(source) => source.halt(),
             FlowError::Ledger(source) => source.halt(),
             FlowError::SqliteLedger(source) => source.halt(),
+            FlowError::Wait(source) => source.halt(),
             _ => None,
         }
     }

@@ -12,7 +12,7 @@ pub mod same;
 pub mod transform;
 pub mod typed;
 
-pub use end::{CursorKey, Difference, Differs, End, Options, Report, TableProof};
+pub use end::{CursorKey, Difference, Differs, End, Indexes, Options, Report, TableProof};
 pub use error::FlowError;
 pub use job::{ColumnMove, Lookup, Miss, TableMove, TableName, Take};
 pub use run::{check, differing, prove, run};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use postgres_common::*;
-use switchback_flow::{FlowError, Miss, Options, TableMove, Take};
+use switchback_flow::{FlowError, Indexes, Miss, Options, TableMove, Take};
 use switchback_site::tell::{Failure, Faults, Halt, Tell};
 
 const OLD: &str = "CREATE SCHEMA old;
@@ -24,7 +24,7 @@ const NEW: &str = "CREATE SCHEMA new;
     CREATE TABLE new.right (id int PRIMARY KEY, other int);
     ALTER TABLE new.left ADD FOREIGN KEY (other) REFERENCES new.right DEFERRABLE;
     ALTER TABLE new.right ADD FOREIGN KEY (other) REFERENCES new.left DEFERRABLE;
-    CREATE TABLE new.last (id serial, who text)";
+    CREATE TABLE new.last (id serial, who text); CREATE INDEX who ON new.last (who)";
 
 fn moves() -> Vec<TableMove> {
     let by = vec![column("id", Take::Column("who".to_owned()))];
@@ -44,6 +44,13 @@ fn ends(server: &Server) -> [(Place, Place); 2] {
     [(one.clone(), one), (server.database(OLD), server.database(NEW))]
 }
 
+/// Every index and constraint.
+fn catalog(server: &Server, to: &Place) -> Vec<String> {
+    let indexes = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'new' ORDER BY 1";
+    let keys = "SELECT conname, pg_get_constraintdef(oid), convalidated FROM pg_constraint WHERE connamespace = 'new'::regnamespace ORDER BY 1, 2";
+    [server.rows(to, indexes), server.rows(to, keys)].concat()
+}
+
 #[track_caller]
 fn assert_moved(server: &Server, from: &Place, to: &Place) {
     assert_proven(&moves(), from, to);
@@ -54,9 +61,12 @@ fn assert_moved(server: &Server, from: &Place, to: &Place) {
 #[test]
 fn a_cut_at_any_point_is_continued() {
     let server = server();
-    for workers in [1, 2] {
+    // The laws cut a copy whose indexes come after at every point.
+    let ways = [(1, Indexes::Kept, 1), (2, Indexes::Kept, 4), (1, Indexes::After, 4), (2, Indexes::After, 9)];
+    for (workers, indexes, stride) in ways {
         for (from, to) in &ends(&server) {
-            let options = Options { workers };
+            let options = Options { workers, indexes };
+            let before = catalog(&server, to);
             let go = |faults: &Arc<Faults>| {
                 let tell = Tell::with_faults(faults.clone());
                 switchback_flow::run(&moves(), &from.end, &to.end, &key(), options, &tell)
@@ -65,8 +75,7 @@ fn a_cut_at_any_point_is_continued() {
             go(&all).unwrap();
             assert_moved(&server, from, to);
             let mut continued = 0;
-            // One thread passes every point in one order; two are cut at some of them.
-            for at in (1..=all.passed()).step_by(if workers == 1 { 1 } else { 4 }) {
+            for at in (1..=all.passed()).step_by(stride) {
                 server.run(to, CLEAN);
                 let faults = Arc::new(Faults::cut(at));
                 match go(&faults) {
@@ -82,6 +91,7 @@ fn a_cut_at_any_point_is_continued() {
                     "cut at {at}"
                 );
                 assert_moved(&server, from, to);
+                assert_eq!(catalog(&server, to), before, "cut at {at}");
             }
             assert!(continued > 0);
         }

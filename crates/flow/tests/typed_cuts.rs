@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use switchback_flow::typed::{Portions, prove, read_back, run_in};
-use switchback_flow::{End, Options, TableMove};
+use switchback_flow::typed::{Portions, prove, read_back, run_in, run_with};
+use switchback_flow::{CursorKey, End, Indexes, Options, TableMove};
 use switchback_labs::cluster::{Cluster, Durability};
 use switchback_site::postgres::Database;
 use switchback_site::sqlite;
@@ -22,8 +22,13 @@ const ROWS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM
 /// A table with a rowid, and one without, whose key has two columns of mixed classes.
 const SOURCE: &str = "CREATE TABLE a (id INTEGER PRIMARY KEY, t TEXT, b BLOB); \
     CREATE TABLE k (x TEXT COLLATE NOCASE, y INT, b BLOB, PRIMARY KEY (x, y DESC)) WITHOUT ROWID;";
-const TARGET: &str =
-    "CREATE TABLE a (id bigint PRIMARY KEY, t text, b bytea); CREATE TABLE k (x text, y int, b bytea);";
+const TARGET: &str = "CREATE TABLE a (id bigint PRIMARY KEY, t text, b bytea); CREATE TABLE k (x text, y int, b bytea); \
+    CREATE INDEX t ON a (t); CREATE INDEX y ON k (y); CREATE UNIQUE INDEX xy ON k (x, y); \
+    ALTER TABLE a ADD CONSTRAINT self FOREIGN KEY (id) REFERENCES a;";
+
+/// Indexes, and keys that refer to another table.
+const THERE: &str = "(SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid WHERE c.relnamespace = 'public'::regnamespace) \
+    + (SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND convalidated)";
 
 fn moves() -> Vec<TableMove> {
     vec![same("a", "a", &["id", "t", "b"]), same("k", "k", &["x", "y", "b"])]
@@ -40,8 +45,12 @@ fn proven(moves: &[TableMove], from: &End, to: &End) {
 }
 
 /// Cuts at every fault point in turn, goes on, and compares. `fresh` makes an empty target.
-fn cut_everywhere(from: &End, fresh: &mut dyn FnMut() -> End) {
+fn cut_everywhere(indexes: Indexes, from: &End, fresh: &mut dyn FnMut() -> End) {
     let moves = moves();
+    let options = Options { workers: 2, indexes };
+    let run_in = |portions, moves: &[TableMove], from: &End, to: &End, key: &CursorKey, tell: &Tell| {
+        run_with(portions, options, moves, from, to, key, tell)
+    };
     let counting = Arc::new(Faults::none());
     let to = fresh();
     let whole = run_in(SMALL, &moves, from, &to, &key(), &Tell::with_faults(counting.clone())).unwrap();
@@ -72,11 +81,16 @@ fn sqlite_to_postgres_goes_on_behind_every_cut() {
     let folder = tempfile::tempdir().unwrap();
     let from = file(&folder.path().join("a.db"), &format!("{SOURCE}{ROWS}"));
     let mut base = server.base(TARGET);
-    cut_everywhere(&from, &mut || {
-        let fresh = "DROP SCHEMA IF EXISTS switchback CASCADE; TRUNCATE a, k";
-        base.client.batch_execute(fresh).unwrap();
-        base.end.clone()
-    });
+    for indexes in [Indexes::Kept, Indexes::After] {
+        cut_everywhere(indexes, &from, &mut || {
+            // A life that was taken up to its end left every index and reference there.
+            assert_eq!(base.value(THERE), "5");
+            let fresh = "DROP SCHEMA IF EXISTS switchback CASCADE; TRUNCATE a, k";
+            base.client.batch_execute(fresh).unwrap();
+            base.end.clone()
+        });
+        assert_eq!(base.value(THERE), "5");
+    }
 }
 
 #[test]
@@ -88,7 +102,7 @@ fn postgres_to_sqlite_goes_on_behind_every_cut() {
          INSERT INTO k SELECT 'é' || (i * 7919 % 97), i, repeat('x', 400)::bytea FROM generate_series(1, 90) i"
     ));
     let mut number = 0;
-    cut_everywhere(&base.end, &mut || {
+    cut_everywhere(Indexes::Kept, &base.end, &mut || {
         number += 1;
         file(&folder.path().join(format!("{number}.db")), SOURCE)
     });
@@ -101,7 +115,7 @@ fn sqlite_to_sqlite_goes_on_behind_every_cut_and_the_source_is_not_written() {
     let from = file(&path, &format!("{SOURCE}{ROWS}"));
     let before = std::fs::read(&path).unwrap();
     let mut number = 0;
-    cut_everywhere(&from, &mut || {
+    cut_everywhere(Indexes::Kept, &from, &mut || {
         number += 1;
         file(&folder.path().join(format!("{number}.db")), SOURCE)
     });

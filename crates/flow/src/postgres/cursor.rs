@@ -6,6 +6,7 @@ use postgres::{Client, Transaction};
 use switchback_site::postgres::CursorRow;
 use switchback_site::postgres::ledger;
 
+use super::aside::ASIDE;
 use crate::end::CursorKey;
 use crate::error::FlowError;
 
@@ -34,6 +35,10 @@ pub(super) fn ensure(client: &mut Client) -> Result<(), FlowError> {
 pub(super) fn read(client: &mut Client, key: &CursorKey) -> Result<BTreeMap<String, Done>, FlowError> {
     let mut parts: BTreeMap<String, Done> = BTreeMap::new();
     for row in ledger::cursors(client, &key.run, &key.step)? {
+        // Indexes that were taken down are no parts.
+        if row.part.starts_with(ASIDE) {
+            continue;
+        }
         match row.part.strip_suffix(DROPPED) {
             Some(part) => parts.entry(part.to_owned()).or_default().dropped = row.rows,
             None => parts.entry(row.part).or_default().rows = row.rows,

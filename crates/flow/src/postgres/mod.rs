@@ -1,5 +1,6 @@
 //! Between PostgreSQL databases.
 
+pub(crate) mod aside;
 pub(crate) mod catalog;
 mod cursor;
 mod diagnose;

@@ -1,13 +1,15 @@
 //! A move from its first look to its last commit.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use postgres::Client;
 use postgres::error::SqlState;
 use switchback_site::postgres::{Access, Database, watched};
 use switchback_site::tell::Tell;
 
+use super::aside::{self, FEW, Filled};
+use super::catalog::Table;
 use super::cursor::{self, ALL};
 use super::execute::{Meter, Moved, Sessions, Shared, read_from, work};
 use super::parts::{Part, parts};
@@ -18,10 +20,12 @@ use super::session::{Watch, end_dead, open, same_database, session_name};
 use super::text::{self, Constants};
 use crate::end::{CursorKey, Options, Report};
 use crate::error::{FlowError, said};
-use crate::job::TableMove;
+use crate::job::{TableMove, TableName};
 
 /// The first version that reads a range of blocks without reading the others (TID range scan).
 const RANGES_SINCE: i32 = 140_000;
+/// Bytes of a row, where the server has not counted the rows of a table.
+const ROW: u64 = 200;
 
 /// See [`crate::run::check`].
 pub fn check(moves: &[TableMove], from: &Database, to: &Database, tell: &Tell) -> Result<(), FlowError> {
@@ -73,7 +77,7 @@ pub fn run(
     if !same {
         end_dead(&mut source, &name, tell)?;
     }
-    let plan = resolve(moves, &mut source, &mut target, same)?;
+    let mut plan = resolve(moves, &mut source, &mut target, same)?;
     tell.point("flow.ensure")?;
     cursor::ensure(&mut target)?;
     tell.point("flow.ensured")?;
@@ -81,6 +85,11 @@ pub fn run(
     let found = done.len() as u64;
     if done.contains_key(ALL) {
         return Ok(report(&done, Vec::new(), found));
+    }
+    let is_first = done.is_empty() && !aside::is_away(&mut target, key)?;
+    if is_first && aside::set_aside(&mut target, &filled(&plan), key, options.indexes.from(), tell)? > 0 {
+        // What referred to one another need not wait for one another any more.
+        plan = resolve(moves, &mut source, &mut target, same)?;
     }
     let ranges = version(&mut source)? >= RANGES_SINCE;
     let waiting: Vec<Vec<Part>> = plan
@@ -96,9 +105,29 @@ pub fn run(
     let snapshot = if same { None } else { Some(export(&mut source)?) };
     let moved = all(&plan, (from, to), key, options, waiting, snapshot.as_deref(), tell)?;
     done.extend(moved);
+    aside::put_back(to, &mut target, key, options.workers, tell)?;
+    let names: Vec<TableName> = plan.targets.iter().map(|table| table.name.clone()).collect();
+    let rows: u64 = done.values().map(|done| done.rows).sum();
+    // A look at a small table takes no longer than another session.
+    let workers = if rows < FEW { 1 } else { options.workers };
+    aside::analyze(to, &mut target, key, &names, workers, tell)?;
     let sequences = watched(&mut target, tell, |target| finish(target, &plan, key, &done, tell));
     let sequences = sequences.map_err(|error| stopped(error, tell))?;
     Ok(report(&done, sequences, found))
+}
+
+/// The tables that are filled, and about how many rows each will get.
+fn filled(plan: &Plan) -> Vec<Filled> {
+    let searched: BTreeSet<u32> =
+        plan.moves.iter().flat_map(|job| &job.lookups).map(|lookup| lookup.within.oid).collect();
+    let rows =
+        |job: &usize| plan.moves.get(*job).map_or(0, |job| job.from.rows.unwrap_or(job.from.bytes / ROW));
+    let one = |(table, into): (&Arc<Table>, &Vec<usize>)| Filled {
+        oid: table.oid,
+        rows: into.iter().map(rows).sum(),
+        searched: searched.contains(&table.oid),
+    };
+    plan.targets.iter().zip(&plan.into).map(one).collect()
 }
 
 fn report(done: &Moved, sequences: Vec<(String, i64)>, found: u64) -> Report {
@@ -204,7 +233,7 @@ fn all(
 }
 
 /// A statement that was cancelled because a stop was asked for is the stop.
-fn stopped(error: FlowError, tell: &Tell) -> FlowError {
+pub(super) fn stopped(error: FlowError, tell: &Tell) -> FlowError {
     let cancelled = error.database().is_some_and(|error| *error.code() == SqlState::QUERY_CANCELED);
     match tell.go_on() {
         Err(halt) if cancelled => halt.into(),

@@ -20,5 +20,5 @@ mod track;
 mod wire;
 
 pub use proof::{differing, prove, read_back};
-pub use run::{check, run, run_in};
+pub use run::{check, run, run_in, run_with};
 pub use wire::Portions;

@@ -1,14 +1,83 @@
 //! What PostgreSQL wants around the streams: tables in the order of their foreign keys, sequences, a commit that lasts.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use postgres::Client;
 use switchback_site::postgres::ledger::{self, CursorRow};
-use switchback_site::postgres::quote;
+use switchback_site::postgres::{Database, quote};
 use switchback_site::tell::Tell;
 
+use super::hand::Hand;
 use super::lane::Lane;
 use super::postgres_shape::schema;
-use crate::end::CursorKey;
+use super::reactions::full;
+use crate::end::{CursorKey, Indexes, Options};
 use crate::error::FlowError;
+use crate::job::TableName;
+use crate::postgres::aside::{self, Filled};
+use crate::postgres::catalog;
+
+/// The most rows that are counted of a source, to know whether a table will be large.
+const COUNTED: u64 = 1_000_000;
+
+/// Takes indexes and foreign keys of large tables down before the first row of the first life.
+pub(super) fn set_aside(
+    reader: &mut Hand,
+    client: &mut Client,
+    lanes: &mut [Lane],
+    key: &CursorKey,
+    options: Options,
+    tell: &Tell,
+) -> Result<(), FlowError> {
+    if !ledger::cursors(client, &key.run, &key.step)?.is_empty() {
+        // Rows on their way are named by their key, also while the target has none.
+        for (table, columns) in aside::keys(client, key)? {
+            for lane in lanes.iter_mut().filter(|lane| full(lane) == table && lane.key.is_empty()) {
+                let place = |name: &String| lane.columns.iter().position(|column| column.name == *name);
+                lane.key = columns.iter().map(place).collect::<Option<Vec<usize>>>().unwrap_or_default();
+            }
+        }
+        return Ok(());
+    }
+    if options.indexes == Indexes::Kept {
+        return Ok(());
+    }
+    let mut rows: BTreeMap<TableName, u64> = BTreeMap::new();
+    for lane in lanes.iter() {
+        let Hand::Sqlite(source) = reader else { return Ok(()) };
+        let sql = format!("SELECT count(*) FROM (SELECT 1 FROM {} LIMIT {COUNTED})", lane.reads);
+        let doing = FlowError::sqlite(format!("count {}", lane.from.describe()));
+        *rows.entry(full(lane)).or_default() +=
+            source.query_row(&sql, [], |row| row.get::<_, i64>(0)).map_err(doing)?.unsigned_abs();
+    }
+    let names: Vec<&TableName> = rows.keys().collect();
+    let filled: Vec<Filled> = catalog::read(client, &names)?
+        .values()
+        .map(|table| Filled {
+            oid: table.oid,
+            rows: rows.get(&table.name).copied().unwrap_or(0),
+            searched: false,
+        })
+        .collect();
+    aside::set_aside(client, &filled, key, options.indexes.from(), tell)?;
+    Ok(())
+}
+
+/// Brings them back, and lets the server count the tables.
+pub(super) fn put_back(
+    to: &Database,
+    client: &mut Client,
+    lanes: &[Lane],
+    key: &CursorKey,
+    options: Options,
+    rows: u64,
+    tell: &Tell,
+) -> Result<(), FlowError> {
+    aside::put_back(to, client, key, options.workers, tell)?;
+    let tables: Vec<TableName> = lanes.iter().map(full).collect::<BTreeSet<_>>().into_iter().collect();
+    let workers = if rows < aside::FEW { 1 } else { options.workers };
+    aside::analyze(to, client, key, &tables, workers, tell)
+}
 
 /// Puts referenced tables before those that refer to them. A table that refers to itself is written whole, in one
 /// transaction, because a row may refer to one that comes later; a circle of tables is refused.

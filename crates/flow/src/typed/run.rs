@@ -36,15 +36,28 @@ pub fn run(
     from: &End,
     to: &End,
     key: &CursorKey,
-    _options: Options,
+    options: Options,
     tell: &Tell,
 ) -> Result<Report, FlowError> {
-    run_in(Portions::default(), moves, from, to, key, tell)
+    run_with(Portions::default(), options, moves, from, to, key, tell)
 }
 
 /// The same in portions of another size.
 pub fn run_in(
     portions: Portions,
+    moves: &[TableMove],
+    from: &End,
+    to: &End,
+    key: &CursorKey,
+    tell: &Tell,
+) -> Result<Report, FlowError> {
+    run_with(portions, Options::default(), moves, from, to, key, tell)
+}
+
+/// The same in portions of another size, with options.
+pub fn run_with(
+    portions: Portions,
+    options: Options,
     moves: &[TableMove],
     from: &End,
     to: &End,
@@ -59,9 +72,10 @@ pub fn run_in(
     begin(&mut reader)?;
     if let Hand::Postgres(client) = &mut writer {
         end_dead(client, &name, tell)?;
-        postgres_finish::in_order(client, &mut lanes)?;
         tell.point("flow.ledger")?;
         ledger::ensure(client)?;
+        postgres_finish::set_aside(&mut reader, client, &mut lanes, key, options, tell)?;
+        postgres_finish::in_order(client, &mut lanes)?;
     }
     let mut report = Report::default();
     for lane in &mut lanes {
@@ -75,7 +89,8 @@ pub fn run_in(
         };
         report.rows += cursor.moved.rows;
     }
-    if let Hand::Postgres(client) = &mut writer {
+    if let (Hand::Postgres(client), End::Postgres(to)) = (&mut writer, to) {
+        postgres_finish::put_back(to, client, &lanes, key, options, report.rows, tell)?;
         report.sequences = postgres_finish::sequences(client, &lanes, tell)?;
         postgres_finish::make_durable(client, key, tell)?;
     }

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use switchback_flow::{
-    ColumnMove, CursorKey, End, FlowError, Lookup, Miss, Options, Report, TableMove, TableName, TableProof,
-    Take,
+    ColumnMove, CursorKey, End, FlowError, Indexes, Lookup, Miss, Options, Report, TableMove, TableName,
+    TableProof, Take,
 };
 use switchback_labs::cluster::{Cluster, Durability};
 use switchback_site::postgres::Database;
@@ -121,7 +121,7 @@ pub fn key() -> CursorKey {
     CursorKey { run: "r1".to_owned(), step: "copy-1".to_owned() }
 }
 
-pub const TWO: Options = Options { workers: 2 };
+pub const TWO: Options = Options { workers: 2, indexes: Indexes::BySize };
 
 pub fn run(moves: &[TableMove], from: &Place, to: &Place) -> Result<Report, FlowError> {
     run_with(moves, from, to, &Tell::quiet())
