@@ -99,6 +99,8 @@ fixtures! {
     ensure: kinds::check::ensure(),
     expect: kinds::check::expect(),
     copy: kinds::postgres::copy(),
+    copy_sqlite: kinds::copy::sqlite(),
+    copy_to_sqlite: kinds::copy::to_sqlite(),
     reconcile: kinds::postgres::reconcile(),
     sql_postgres: kinds::postgres::sql(),
     backup_postgres: kinds::postgres::backup(),

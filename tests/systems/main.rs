@@ -9,6 +9,7 @@ mod drift;
 mod ends;
 mod hands;
 mod held;
+mod into_sqlite;
 mod journals;
 mod locks;
 mod made;

@@ -273,7 +273,7 @@ pub struct Alter {
 }
 
 /// The aspect of a database under which its catalog is left in the overlay.
-const CATALOG: &str = "catalog";
+pub(crate) const CATALOG: &str = "catalog";
 
 impl Step for Alter {
     const KIND: &'static str = "alter";

@@ -112,6 +112,9 @@ pub struct Sql {
     pub shows: Option<String>,
 }
 
+/// What is left in the overlay of a SQLite database: the name of the last script that will have run.
+pub(crate) const SCRIPT: &str = "script";
+
 impl Step for Sql {
     const KIND: &'static str = "sql";
     type Before = ();
@@ -150,6 +153,8 @@ impl Step for Sql {
         if world.site.is_postgres(&self.target) {
             // There is no copy of its catalog to run the script on.
             world.lose_sight(&self.target, format!("{} will have run", self.name));
+        } else {
+            world.leave(&self.target, SCRIPT, Value::from(self.name.clone()));
         }
         Ok(Preview::of(lines, 20))
     }

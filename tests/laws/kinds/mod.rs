@@ -3,6 +3,7 @@
 pub mod artifact;
 pub mod backup;
 pub mod check;
+pub mod copy;
 pub mod edit;
 mod endpoint;
 pub mod file;

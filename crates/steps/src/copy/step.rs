@@ -2,7 +2,7 @@
 
 use super::mapping::{Filling, Item, Mapped, Mapping, constant};
 use super::uncovered::{Ends, misfits};
-use crate::database::{enter, guard, standing};
+use crate::database::{enter, guard, is_begun, own, standing};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use switchback_engine::registry::Compiled;
@@ -17,7 +17,7 @@ use switchback_model::target::{DATABASES, POSTGRES, TargetDef};
 use switchback_model::text::Template;
 use switchback_model::words;
 use switchback_site::postgres::ledger;
-use switchback_site::{Site, SiteError};
+use switchback_site::{Site, SiteError, Tell};
 
 record! {
     /// Moves rows between databases.
@@ -45,7 +45,7 @@ impl Kind for CopyKind {
 
     fn compile(body: CopyBody, cx: &mut Compile<'_>) -> Compiled {
         let from = cx.target_name(&body.from.value, body.from.span, &DATABASES)?;
-        let to = cx.target_name(&body.to.value, body.to.span, &[POSTGRES])?;
+        let to = cx.target_name(&body.to.value, body.to.span, &DATABASES)?;
         let mut item = Item::new();
         let (from_schema, to_schema) =
             match body.schemas.as_ref().map(|schemas| schemas.iter().collect::<Vec<_>>()) {
@@ -240,9 +240,14 @@ impl Copy {
         Ok((end(&self.from.target)?, end(&self.to.target)?))
     }
 
-    fn refuse_misfits(&self, site: &Site, both: bool) -> Result<(), StepError> {
+    fn refuse_misfits(&self, site: &Site, both: bool, tell: &Tell) -> Result<(), StepError> {
         let found = self.misfits(site, both)?;
         if found.is_empty() {
+            if both {
+                // Types, triggers, expressions: the databases themselves say whether they fit.
+                let (from, to) = self.ends(site)?;
+                switchback_flow::check(&self.moves(), &from, &to, tell)?;
+            }
             return Ok(());
         }
         let message = format!(
@@ -255,6 +260,16 @@ impl Copy {
             "this site differs from what the playbook knows: nothing was moved; a table or column of your own has to be taken out, or declared in the playbook's tables file",
         ))
     }
+}
+
+/// Why nobody can know yet how a database will stand, if earlier steps will have changed its tables.
+fn unseen(world: &Overlay<'_>, target: &str) -> Option<String> {
+    let altered = || {
+        let tables = world.left(target, crate::alter::CATALOG).map(|_| "its tables will have been altered");
+        let script = world.left(target, crate::sql::SCRIPT).and_then(Value::as_str);
+        script.map(|name| format!("{name} will have run")).or(tables.map(str::to_owned))
+    };
+    world.unknown(target).map(str::to_owned).or_else(altered)
 }
 
 fn take(filling: &Filling, item: &Item) -> Take {
@@ -293,15 +308,17 @@ impl Step for Copy {
 
     fn preview(&self, world: &mut Overlay<'_>) -> Result<Preview, StepError> {
         let mut lines = Vec::new();
-        match world.unknown(&self.to.target) {
-            Some(why) => {
+        let (from, to) = (unseen(world, &self.from.target), unseen(world, &self.to.target));
+        match (from, to) {
+            (None, None) => self.refuse_misfits(world.site, true, &Tell::quiet())?,
+            (from, to) => {
                 // What the source has is known already, and what is forgotten there is found now.
-                if world.unknown(&self.from.target).is_none() {
-                    self.refuse_misfits(world.site, false)?;
+                if from.is_none() {
+                    self.refuse_misfits(world.site, false, &Tell::quiet())?;
                 }
-                lines.push(format!("whether the columns fit is looked at before the first row: {why}"))
+                let why = to.or(from).unwrap_or_default();
+                lines.push(format!("whether the columns fit is looked at before the first row: {why}"));
             }
-            None => self.refuse_misfits(world.site, true)?,
         }
         for mapped in &self.mapping.tables {
             lines.push(format!(
@@ -321,20 +338,25 @@ impl Step for Copy {
         if standing != Condition::Pending {
             return Ok(standing);
         }
-        let cursors = ledger::cursors(&mut site.reader(&self.to.target)?, work.run, work.step);
-        Ok(if cursors.map_err(SiteError::from)?.is_empty() { Condition::Pending } else { Condition::Partial })
+        let begun = match site.is_postgres(&self.to.target) {
+            true => !ledger::cursors(&mut site.reader(&self.to.target)?, work.run, work.step)
+                .map_err(SiteError::from)?
+                .is_empty(),
+            false => is_begun(site, &self.to.target, work)?,
+        };
+        Ok(if begun { Condition::Partial } else { Condition::Pending })
     }
 
     fn prepare(&self, site: &Site, work: &Work<'_>) -> Result<(), StepError> {
         guard(site, &self.to.target, work)?;
-        self.refuse_misfits(site, true)
+        self.refuse_misfits(site, true, work.tell)
     }
 
     fn apply(&self, site: &Site, (): &(), work: &Work<'_>) -> Result<Value, StepError> {
         if self.check(site, work)?.is_applied() {
             return Ok(Value::Null);
         }
-        guard(site, &self.to.target, work)?;
+        own(site, &self.to.target, work)?;
         let (from, to) = self.ends(site)?;
         let key = CursorKey { run: work.run.to_owned(), step: work.step.to_owned() };
         let report = run(&self.moves(), &from, &to, &key, Options::default(), work.tell)?;

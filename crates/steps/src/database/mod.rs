@@ -81,10 +81,26 @@ pub(crate) fn ledger_row(work: &Work<'_>) -> LedgerRow {
     }
 }
 
-/// Says in the ledger of a PostgreSQL database that this step is in, for an effect that took many transactions: after it the
-/// step is `Applied`.
+/// Says in the ledger that this step is in, for an effect that took many transactions: after it the step is `Applied`.
 pub(crate) fn enter(site: &Site, target: &str, work: &Work<'_>) -> Result<(), StepError> {
-    postgres::run_script(site, target, "", &BTreeMap::new(), work).map(drop)
+    match site.is_postgres(target) {
+        true => postgres::run_script(site, target, "", &BTreeMap::new(), work).map(drop),
+        false => sqlite::enter(site, target, work),
+    }
+}
+
+/// Makes sure that nobody else wrote, and that transactions of ours are counted from here on; a SQLite file is taken for
+/// ourselves.
+pub(crate) fn own(site: &Site, target: &str, work: &Work<'_>) -> Result<(), StepError> {
+    match site.is_postgres(target) {
+        true => postgres::guard(site, target, work),
+        false => sqlite::take_counted(site, target, work).map(drop),
+    }
+}
+
+/// Returns whether some of the transactions of this step are in a SQLite file.
+pub(crate) fn is_begun(site: &Site, target: &str, work: &Work<'_>) -> Result<bool, StepError> {
+    sqlite::is_begun(site, target, work)
 }
 
 /// Words the finding that somebody else wrote.

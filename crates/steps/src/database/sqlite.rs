@@ -254,3 +254,24 @@ fn mode_of(connection: &Connection) -> Result<JournalMode, StepError> {
         connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).map_err(SiteError::from)?;
     Ok(mode.parse::<JournalMode>().unwrap_or(JournalMode::Delete))
 }
+
+/// Returns whether some of the transactions of this step are in: each has a row of its own, named after the step.
+pub(crate) fn is_begun(site: &Site, target: &str, work: &Work<'_>) -> Result<bool, StepError> {
+    if site.vacancy(target)?.is_some() {
+        return Ok(false);
+    }
+    let connection = site.database(target)?.open_recovered().map_err(SiteError::from)?;
+    let head = format!("{}#", work.step);
+    Ok(ledger::rows(&connection)?.iter().any(|row| row.run == work.run && row.step.starts_with(&head)))
+}
+
+/// Writes the row that says that all of the step is in.
+pub(crate) fn enter(site: &Site, target: &str, work: &Work<'_>) -> Result<(), StepError> {
+    let mut exclusive = take_counted(site, target, work)?;
+    let transaction = exclusive.connection().transaction().map_err(SiteError::from)?;
+    ledger::record(&transaction, &super::ledger_row(work))?;
+    work.tell.point("sqlite.enter")?;
+    transaction.commit().map_err(SiteError::from)?;
+    work.tell.point("sqlite.entered")?;
+    Ok(())
+}
