@@ -99,6 +99,7 @@ fixtures! {
     ensure: kinds::check::ensure(),
     expect: kinds::check::expect(),
     copy: kinds::postgres::copy(),
+    copy_indexes: kinds::postgres::copy_with_indexes(),
     copy_sqlite: kinds::copy::sqlite(),
     copy_to_sqlite: kinds::copy::to_sqlite(),
     reconcile: kinds::postgres::reconcile(),

@@ -27,8 +27,11 @@ fn old() -> String {
     format!("CREATE SCHEMA old; {}", (0..8).map(table).collect::<String>())
 }
 
-const NEW: &str = "CREATE SCHEMA new; CREATE TABLE new.all (id int, t text, n int NOT NULL); CREATE TABLE new.more (id int, t text)";
+const NEW: &str = "CREATE SCHEMA new; CREATE TABLE new.all (id int, t text, n int NOT NULL); CREATE TABLE new.more (id int, t text); \
+    CREATE INDEX t ON new.more (t); CREATE INDEX id ON new.all (id) WITH (fillfactor = 60); CREATE INDEX n ON new.all (n)";
 const CLEAN: &str = "TRUNCATE new.all, new.more; DROP SCHEMA IF EXISTS switchback CASCADE";
+const INDEXES: &str = "CREATE INDEX id ON new.\"all\" USING btree (id) WITH (fillfactor='60') \
+    CREATE INDEX n ON new.\"all\" USING btree (n) CREATE INDEX t ON new.more USING btree (t)";
 const ROWS: u64 = 2 * (8 * 1000 + 28 * 4000);
 
 fn moves() -> Vec<TableMove> {
@@ -41,7 +44,7 @@ fn moves() -> Vec<TableMove> {
 
 /// Moments that walk through a move.
 fn moment(round: u64, life: u64) -> Duration {
-    Duration::from_millis(20 + (round * 97 + life * 61) % 400)
+    Duration::from_millis(20 + (round * 197 + life * 131) % 700)
 }
 
 #[test]
@@ -66,6 +69,18 @@ fn a_killed_server_loses_nothing_and_doubles_nothing() {
         }
         assert_eq!(run(&moves(), &one, to).unwrap().rows, ROWS, "round {round}");
         assert_proven(&moves(), &one, to);
+        // So many rows are expected that indexes come after them: kills fall between.
+        assert_eq!(
+            server.value(to, "SELECT count(*) FROM switchback.cursor WHERE part LIKE 'aside %' AND done"),
+            "3"
+        );
+        assert_eq!(
+            server.value(
+                to,
+                "SELECT string_agg(indexdef, ' ' ORDER BY indexname) FROM pg_indexes WHERE schemaname = 'new'"
+            ),
+            INDEXES
+        );
     }
     assert!(killed > 0, "no move was still at work when its server died");
 }
@@ -104,6 +119,18 @@ fn a_killed_process_loses_nothing_and_doubles_nothing() {
         }
         assert_eq!(run(&moves(), &one, to).unwrap().rows, ROWS, "round {round}");
         assert_proven(&moves(), &one, to);
+        // So many rows are expected that indexes come after them: kills fall between.
+        assert_eq!(
+            server.value(to, "SELECT count(*) FROM switchback.cursor WHERE part LIKE 'aside %' AND done"),
+            "3"
+        );
+        assert_eq!(
+            server.value(
+                to,
+                "SELECT string_agg(indexdef, ' ' ORDER BY indexname) FROM pg_indexes WHERE schemaname = 'new'"
+            ),
+            INDEXES
+        );
     }
     assert!(killed > 0, "no move was still at work when its process died");
 }

@@ -8,6 +8,7 @@ use crate::server::Server;
 use std::collections::BTreeMap;
 use std::path::Path;
 use switchback_engine::step::AnyStep;
+use switchback_flow::Indexes;
 use switchback_model::target::TargetDef;
 use switchback_steps::backup::Backup;
 use switchback_steps::copy::mapping::{Filling, Mapped, Mapping};
@@ -106,6 +107,7 @@ fn copies(schema: Option<SchemaName>) -> Copy {
         to: End { target: "db".into(), schema: None },
         items: None,
         mapping: Mapping { tables, left_behind: BTreeMap::new() },
+        indexes: Indexes::BySize,
         everything: true,
     }
 }

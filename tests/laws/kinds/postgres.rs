@@ -5,7 +5,7 @@ use crate::fixture::{Fixture, Hand};
 use crate::server::Server;
 use std::collections::BTreeMap;
 use switchback_engine::step::AnyStep;
-use switchback_flow::Miss;
+use switchback_flow::{Indexes, Miss};
 use switchback_model::target::TargetDef;
 use switchback_steps::backup::Backup;
 use switchback_steps::copy::mapping::{Filling, Mapped, MappedLookup, Mapping};
@@ -40,6 +40,26 @@ pub fn copy() -> Fixture {
         foreign_before: FOREIGN,
         foreign_after: FOREIGN,
         ..Fixture::of::<Copy>("copy", || after_backup(vec![tables(), Box::new(copies())], 1))
+    }
+}
+
+/// One table, whose key, index and reference are taken down for the load.
+pub fn copy_with_indexes() -> Fixture {
+    Fixture {
+        foreign_before: FOREIGN,
+        foreign_after: FOREIGN,
+        ..Fixture::of::<Copy>("copy-indexes", || {
+            let tables = "CREATE SCHEMA app; CREATE TABLE app.member (tenant text, old_id bigint, name text, born timestamptz, \
+                PRIMARY KEY (tenant, old_id) WITH (fillfactor = 80)); \
+                CREATE INDEX born ON app.member (born DESC); COMMENT ON INDEX app.born IS 'the young first'; \
+                ALTER TABLE app.member ADD FOREIGN KEY (tenant, old_id) REFERENCES app.member, CLUSTER ON born";
+            let mut copy = Copy { indexes: Indexes::After, everything: false, items: None, ..copies() };
+            copy.from.schema = Some(SchemaName::Named("north".into()));
+            copy.mapping.tables.truncate(1);
+            copy.mapping.tables[0].columns[0].1 = Filling::Constant("north".into());
+            copy.mapping.tables[0].unfilled.clear();
+            after_backup(vec![script_of("tables", tables), Box::new(copy)], 1)
+        })
     }
 }
 
@@ -136,6 +156,7 @@ fn copies() -> Copy {
         to: End { target: "new".into(), schema: Some(SchemaName::Named("app".into())) },
         items: Some(vec![turn("north"), turn("O'Brien \"lab\"; DROP")]),
         mapping: Mapping { tables: vec![person, item], left_behind: BTreeMap::new() },
+        indexes: Indexes::BySize,
         everything: true,
     }
 }

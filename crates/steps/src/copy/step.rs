@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use switchback_engine::registry::Compiled;
 use switchback_engine::{Condition, Kind, Overlay, Preview, Step, StepError, Work};
-use switchback_flow::{ColumnMove, CursorKey, Lookup, Options, TableMove, TableName, Take, run};
+use switchback_flow::{ColumnMove, CursorKey, Indexes, Lookup, Options, TableMove, TableName, Take, run};
 use switchback_model::compile::Compile;
 use switchback_model::decode::{Keyed, Spanned};
 use switchback_model::diagnostic::Diagnostic;
 use switchback_model::plan::{Access, Reversal, Touch};
-use switchback_model::record;
 use switchback_model::target::{DATABASES, POSTGRES, TargetDef};
 use switchback_model::text::Template;
 use switchback_model::words;
+use switchback_model::{choice, record};
 use switchback_site::postgres::ledger;
 use switchback_site::{Site, SiteError, Tell};
 
@@ -30,8 +30,20 @@ record! {
         pub schemas: Option<Keyed<Template>>,
         /// A file of the playbook that says which column becomes which.
         pub tables: Spanned<String>,
+        /// When indexes and foreign keys of empty tables of a PostgreSQL target are made; else by the number of rows.
+        pub indexes: Option<IndexesWord>,
         /// `true`: a table or column of the source that is neither moved nor declared as left behind is an error.
         pub everything: Option<bool>,
+    }
+}
+
+choice! {
+    /// When indexes and foreign keys are made.
+    pub enum IndexesWord {
+        /// All at once after the last row, however few rows there are.
+        After = "after",
+        /// With each row: they stay where they are.
+        Kept = "kept",
     }
 }
 
@@ -92,6 +104,11 @@ impl Kind for CopyKind {
             to: End { target: to, schema: to_schema },
             items: (!item.is_empty()).then(|| vec![item]),
             mapping,
+            indexes: match body.indexes {
+                None => Indexes::BySize,
+                Some(IndexesWord::After) => Indexes::After,
+                Some(IndexesWord::Kept) => Indexes::Kept,
+            },
             everything: body.everything.unwrap_or(false),
         })])
     }
@@ -156,8 +173,17 @@ pub struct Copy {
     pub items: Option<Vec<Item>>,
     /// Which column becomes which.
     pub mapping: Mapping,
+    /// When indexes and foreign keys of empty tables are made.
+    #[serde(default, skip_serializing_if = "is_by_size")]
+    pub indexes: Indexes,
     /// Whether everything must be moved or declared as left behind.
     pub everything: bool,
+}
+
+// By reference, as serde asks.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_by_size(indexes: &Indexes) -> bool {
+    *indexes == Indexes::BySize
 }
 
 impl Copy {
@@ -359,15 +385,16 @@ impl Step for Copy {
         own(site, &self.to.target, work)?;
         let (from, to) = self.ends(site)?;
         let key = CursorKey { run: work.run.to_owned(), step: work.step.to_owned() };
-        let report = run(&self.moves(), &from, &to, &key, Options::default(), work.tell)?;
+        let options = Options { indexes: self.indexes, ..Options::default() };
+        let report = run(&self.moves(), &from, &to, &key, options, work.tell)?;
         enter(site, &self.to.target, work)?;
         let dropped: u64 = report.dropped.iter().map(|(_, rows)| rows).sum();
         Ok(json!({ "rows": report.rows, "dropped": dropped, "sequences": report.sequences.len() }))
     }
 
     fn join(&self, next: &Copy) -> Option<Copy> {
-        let alike = (&self.from, &self.to, &self.mapping, self.everything)
-            == (&next.from, &next.to, &next.mapping, next.everything);
+        let alike = (&self.from, &self.to, &self.mapping, self.indexes, self.everything)
+            == (&next.from, &next.to, &next.mapping, next.indexes, next.everything);
         let (mine, theirs) = (self.items.as_ref()?, next.items.as_ref()?);
         let items = mine.iter().chain(theirs).cloned().collect();
         alike.then(|| Copy { items: Some(items), ..self.clone() })
