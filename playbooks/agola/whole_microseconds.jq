@@ -1,8 +1,11 @@
-# What comes back is what was sent, but for times, which PostgreSQL rounds to microseconds: as a double, and half to even.
-def micros: tonumber * 1000000 | . as $exact | floor as $low | ($exact - $low) as $rest
-  | if $rest > 0.5 or ($rest == 0.5 and $low % 2 == 1) then $low + 1 else $low end;
-def rounded: capture("^(?<second>[0-9-]{10}T[0-9:]{8})(?<rest>\\.[0-9]+)?Z$")
-  | ((.rest // ".0") | "0" + . | micros) as $micros
-  | if $micros < 1000000 then [.second + "Z", $micros] else [(.second + "Z" | fromdateiso8601 + 1 | todateiso8601), 0] end;
-def time: type == "string" and test("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\\.[0-9]+)?Z$");
+# What comes back is what was sent, but for times: PostgreSQL takes the fraction for a double and rounds it to even
+# microseconds (src/backend/utils/adt/datetime.c, ParseFractionalSecond).
+def to_even: floor as $below | . - $below
+  | if . > 0.5 or (. == 0.5 and $below % 2 == 1) then $below + 1 else $below end;
+def rounded:
+  capture("^(?<whole>[^.Z]+)\\.(?<fraction>[0-9]+)Z$")
+  | .whole as $whole | ("0." + .fraction | tonumber * 1000000 | to_even | tostring) as $micros
+  | if ($micros | length) > 6 then "\($whole)Z" | fromdateiso8601 + 1 | todateiso8601
+    else "\($whole).\("000000"[($micros | length):])\($micros)Z" | sub("0+Z$"; "Z") | sub("\\.Z$"; "Z") end;
+def time: type == "string" and test("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\\.[0-9]+Z$");
 walk(if time then rounded else . end)
