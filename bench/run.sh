@@ -1,11 +1,11 @@
 #!/bin/sh
 # Makes the figures of bench/README.md. Names of figures as arguments; all of them without.
-#   backup | rebuild | plan | journal | apply | tenants | typed | servers | memory
+#   backup | rebuild | plan | journal | apply | tenants | typed | servers | transform | memory
 #   ROUNDS=n (default 5), ROWS=n, SCRATCH=folder (default: a new one)
 set -eu
 cd "$(dirname "$0")/.."
 
-for peer in sqlite3 strace pgloader; do
+for peer in sqlite3 strace jq pgloader; do
     command -v "$peer" >/dev/null || apt-get install -y --no-install-recommends "$peer"
 done
 command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 ||
@@ -57,6 +57,10 @@ figure() {
         ;;
     typed) "$measure" typed "$scratch" "${ROWS:-3000000}" "$rounds" ;;
     servers) "$measure" servers "$scratch" "${ROWS:-1000000}" "$rounds" ;;
+    transform)
+        mkdir -p "$scratch/transform"
+        "$measure" transform "$switchback" "$scratch/transform" "${ROWS:-350000}" "$rounds"
+        ;;
     memory)
         for rows in 300000 3000000; do "$measure" typed "$scratch/memory$rows" "$rows" 0 | tail -1; done
         for rows in 100000 1000000; do "$measure" servers "$scratch/memory$rows" "$rows" 0 | tail -1; done
@@ -68,6 +72,6 @@ figure() {
     esac
 }
 
-[ $# -gt 0 ] || set -- backup rebuild plan journal apply tenants typed servers memory
+[ $# -gt 0 ] || set -- backup rebuild plan journal apply tenants typed servers transform memory
 echo "$(nproc) processors, load $(cut -d' ' -f1 /proc/loadavg)"
 for name in "$@"; do figure "$name"; done

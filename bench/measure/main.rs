@@ -10,6 +10,7 @@ mod rounds;
 mod server;
 mod servers;
 mod service;
+mod transform;
 mod typed;
 
 use std::path::PathBuf;
@@ -27,6 +28,10 @@ fn main() {
         Some("apply") => apply::measure(&at(1), &at(2)),
         Some("typed") => typed::measure(&at(1), count(2), rounds()),
         Some("servers") => servers::measure(&at(1), count(2), rounds()),
+        Some("transform") => {
+            let runs = u32::try_from(count(3)).expect("so many runs are no bench");
+            transform::measure(&at(1), &at(2), runs, rounds());
+        }
         _ => panic!("name a figure; see bench/run.sh"),
     }
 }

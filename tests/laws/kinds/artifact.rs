@@ -34,6 +34,46 @@ pub fn fetch() -> Fixture {
     Fixture::of::<Fetch>("fetch", || bench(Mood::Fine, |api| vec![get(api)], 0))
 }
 
+pub fn fetch_pages() -> Fixture {
+    Fixture::of::<Fetch>("fetch-pages", || {
+        bench(
+            Mood::Fine,
+            |api| {
+                let pages = json!({
+                    "records": { "name": "records", "program": ".items[]" },
+                    "next": { "name": "next", "program": ".next" },
+                    "total": { "name": "total", "program": ".total" },
+                });
+                let pages = serde_json::from_value(pages).unwrap();
+                let url = format!("{api}/pages/1");
+                vec![Box::new(Fetch { url, pages: Some(pages), ..fetched(api) })]
+            },
+            0,
+        )
+    })
+}
+
+pub fn send_each() -> Fixture {
+    Fixture::of::<Send>("send-each", || {
+        bench(
+            Mood::Fine,
+            |api| {
+                let item = json!({
+                    "item": { "name": "item", "program": r#"{path: "items/\(.id | @uri)", body: .}"# },
+                    "at_once": 1,
+                });
+                let each = serde_json::from_value(item).unwrap();
+                let mut steps = sending(api);
+                steps.pop();
+                let url = api.to_owned();
+                steps.push(Box::new(Send { each: Some(each), method: Method::Put, url, ..sent(api) }));
+                steps
+            },
+            3,
+        )
+    })
+}
+
 pub fn transform() -> Fixture {
     Fixture::of::<Transform>("transform", || {
         bench(Mood::Fine, |api| vec![get(api), Box::new(programs(By::Programs))], 1)
@@ -67,8 +107,8 @@ fn a_record(bench: &Bench) {
     connection.execute("INSERT INTO records VALUES ('{\"foreign\":1}')", []).unwrap();
 }
 
-fn sending(api: &str) -> Vec<Box<dyn AnyStep>> {
-    let send = Send {
+fn sent(api: &str) -> Send {
+    Send {
         from: artifact("made", ArtifactFormat::JsonLines),
         to: "api".into(),
         method: Method::Post,
@@ -84,7 +124,10 @@ fn sending(api: &str) -> Vec<Box<dyn AnyStep>> {
         each: None,
         idle_ms: 5_000,
         within_ms: 200,
-    };
+    }
+}
+
+fn sending(api: &str) -> Vec<Box<dyn AnyStep>> {
     vec![
         Box::new(Backup { target: "db".into() }),
         Box::new(Start { service: "app".into() }),
@@ -93,7 +136,7 @@ fn sending(api: &str) -> Vec<Box<dyn AnyStep>> {
             into: artifact("made", ArtifactFormat::JsonLines),
             ..fetched(api)
         }),
-        Box::new(send),
+        Box::new(sent(api)),
     ]
 }
 
@@ -246,6 +289,16 @@ fn serve(mut stream: TcpStream, mood: Mood, store: &PathBuf, imports: &AtomicU32
     stream.read_exact(&mut body)?;
     let answer = if head.starts_with("GET /old") {
         OLD.to_owned()
+    } else if head.starts_with("GET /pages/1") {
+        r#"{"items":[{"id":1},{"id":2}],"next":"/pages/2","total":3}"#.to_owned()
+    } else if head.starts_with("GET /pages/2") {
+        r#"{"items":[{"id":3}],"total":3}"#.to_owned()
+    } else if head.starts_with("PUT /items/") {
+        let connection = Connection::open(store).unwrap();
+        let line = String::from_utf8(body).unwrap();
+        let sql = "INSERT INTO records SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM records WHERE line = ?1)";
+        connection.execute(sql, [&line]).unwrap();
+        String::new()
     } else if head.starts_with("GET /new") {
         NEW.to_owned()
     } else if head.starts_with("GET /records") {

@@ -36,7 +36,7 @@ pub fn sqlite() -> Fixture {
                     INSERT INTO visit VALUES ('a', 3, '2026-01-01', x'00ff'), ('b', 40, NULL, ''), ('c', NULL, '', NULL)";
                 old.execute_batch(rows).unwrap();
                 let path = folder.join("old.db").display().to_string();
-                (TargetDef::Sqlite { path }, None, None)
+                (TargetDef::Sqlite { path, made_by_us: false }, None, None)
             })
         })
     }
