@@ -126,7 +126,10 @@ impl Maintenance {
             Ok(status) => format!("it replied {status}"),
             Err(error) => format!("cannot {error}"),
         };
-        Err(StepError::failed(format!("{doing}: it is not so ({reply})")))
+        let (into, verb) = if on { ("into", "enter") } else { ("out of", "leave") };
+        let waited = format!("waited {} s", self.within_ms.div_ceil(1000));
+        Err(StepError::failed(format!("bring {} {into} maintenance: it does not {verb} it ({reply}; {waited})", self.target))
+            .help("look into what the service behind it logs; one that hangs is to be restarted as it is, then try again"))
     }
 
     /// Whether the mode is that of a service which this run let in, and which keeps it in stores that go back: the way back
