@@ -2,6 +2,9 @@
 //! of this suite that fails when its guard is taken away.
 #![allow(clippy::unwrap_used)]
 
+mod agola;
+#[path = "../support/chance.rs"]
+mod chance;
 mod copies;
 mod disk;
 mod documented;

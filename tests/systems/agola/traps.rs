@@ -1,0 +1,113 @@
+//! What goes wrong once the upgrade has begun, in the old version or in the new one, and stays wrong for a while.
+
+use super::{Installation, Options, each};
+use serde_json::json;
+use switchback_labs::agola::Component;
+
+/// Patience for a mode in seconds instead of a minute.
+const SHORT: [(&str, &str); 4] = [
+    ("{enter: [old_runservice, old_configstore]}", "{enter: [old_runservice, old_configstore], within: 2s}"),
+    ("{enter: [new_runservice, new_configstore]}", "{enter: [new_runservice, new_configstore], within: 2s}"),
+    ("{leave: [new_runservice, new_configstore]}", "{leave: [new_runservice, new_configstore], within: 2s}"),
+    ("          settles: ", "          within: 3s\n          settles: "),
+];
+
+fn short() -> Installation {
+    Installation::of(&Options { playbook: &SHORT, ..Options::default() })
+}
+
+#[test]
+fn a_mode_that_does_not_come_is_waited_for_and_given_up() {
+    // Where the old service does not heed, where the new one does not, and where that stays in it.
+    let cases = [
+        ("never-enters@runservice", "stop-gateway", "enter maintenance of old_runservice"),
+        ("never-enters@configstore", "stop-gateway", "enter maintenance of old_configstore"),
+        ("never-enters@runservice", "start-runservice", "enter maintenance of new_runservice"),
+        ("never-leaves@configstore", "start-runservice", "leave maintenance of new_configstore"),
+    ];
+    each(&cases, |(trap, at, failed)| {
+        let site = short();
+        let before = site.everything();
+        let ran = site.apply_and_when(at, |site| {
+            site.lab.switch(&format!("traps.{trap}"), json!(1)).unwrap();
+            site.wait_until("the run goes back", || site.goes_back());
+            site.lab.switch("traps", json!({})).unwrap();
+        });
+        ran.expect(20, &[&format!("FAILED {failed}")]);
+        site.expect_as_before(&before);
+    });
+}
+
+#[test]
+fn a_mode_that_does_not_end_leaves_the_way_back_open_until_it_does() {
+    let site = short();
+    let before = site.everything();
+    let ran = site.apply_and_when("stop-gateway", |site| {
+        site.lab.switch("traps.never-enters@configstore", json!(1)).unwrap();
+        site.lab.switch("traps.never-leaves@runservice", json!(1)).unwrap();
+    });
+    ran.expect(
+        21,
+        &[
+            "cannot bring old_runservice out of maintenance",
+            "look into what the service",
+            "switchback rollback",
+        ],
+    );
+    site.lab.switch("traps", json!({})).unwrap();
+    site.run(&["rollback", "--yes"]).expect(0, &["as before"]);
+    site.expect_as_before(&before);
+}
+
+#[test]
+fn replies_that_are_lost_every_time_change_nothing() {
+    let site = Installation::of(&Options::default());
+    let before = site.everything();
+    for trap in ["lost-enter", "lost-leave", "import-lost"] {
+        site.lab.switch(&format!("traps.{trap}"), json!(99)).unwrap();
+    }
+    site.apply().expect(0, &["upgraded"]);
+    site.expect_upgraded();
+    site.run(&["rollback", "--yes"]).expect(0, &["as before"]);
+    site.expect_as_before(&before);
+}
+
+#[test]
+fn an_import_that_never_takes_all_is_taken_back() {
+    each(&["import-half", "import-nothing", "import-crash"], |trap| {
+        let site = short();
+        let before = site.everything();
+        site.lab.switch(&format!("traps.{trap}@configstore"), json!(99)).unwrap();
+        site.apply()
+            .expect(20, &["cannot bring migrated[configstore] into new_configstore", "it was sent 3 times"]);
+        site.expect_as_before(&before);
+    });
+}
+
+#[test]
+fn a_run_that_is_archived_late_is_waited_for() {
+    let mut site = Installation::of(&Options::default());
+    // It comes with the first export behind the plan, and is shown before it is in the next one.
+    site.apply_and_when("stop-gateway", |site| {
+        site.lab.switch("traps.late-run@runservice", json!(1)).unwrap();
+    })
+    .expect(0, &["upgraded"]);
+    let counts = site.counts(Component::Runservice);
+    assert_eq!((counts["Run"], counts["RunConfig"]), (14, 14));
+    site.lab.content.runservice.clear();
+}
+
+#[test]
+fn a_new_service_that_does_not_start_is_taken_back() {
+    each(&["runservice", "configstore"], |component| {
+        let site = Installation::of(&Options::default());
+        let before = site.everything();
+        site.lab.switch(&format!("traps.start-fails@{component}"), json!(1)).unwrap();
+        let ran = site.apply();
+        ran.expect(
+            20,
+            &[&format!("FAILED start {component} in its new release"), "as it was before the run"],
+        );
+        site.expect_as_before(&before);
+    });
+}
