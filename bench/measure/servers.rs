@@ -119,7 +119,7 @@ pub fn measure(scratch: &Path, rows: u64, rounds: usize) {
             (ours, proof, dumped, cloned) = (Times::none(), Times::none(), Times::none(), Times::none());
         }
     }
-    ours.say("to another server, with keys and indexes in place");
+    ours.say("to another server, keys and indexes after the load");
     proof.say("proof of both ends");
     dumped.say("pg_dump -Fd -j2, then pg_restore -j2");
     ratio("move ÷ dump and restore", &ours, &dumped, 1.0);
