@@ -47,7 +47,7 @@ pub enum Indexes {
     Kept,
 }
 
-/// From how many rows on it pays to make indexes after the load.
+/// From how many rows on it pays to make indexes after the load (measured: bench/README.md).
 const LARGE: u64 = 20_000;
 
 impl Indexes {
