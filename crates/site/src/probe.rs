@@ -17,6 +17,8 @@ use switchback_model::suggest::one_line;
 
 /// How many rows of an answer are kept for people; the count is always of all.
 pub(crate) const SHOWN: usize = 1000;
+/// How many characters of an answer are kept as what was seen.
+const SEEN: usize = 200;
 /// What people see of a secret.
 const HIDDEN: &str = "…";
 /// How long one command or one HTTP request may take.
@@ -258,7 +260,7 @@ impl Site {
         if holds {
             details.clear();
         }
-        Ok(Judgement { holds, seen: answer.seen(), details })
+        Ok(Judgement { holds, seen: brief(answer.seen()), details })
     }
 
     /// Reads a key of a config file. The value of a key that looks secret is an answer that is never shown.
@@ -337,6 +339,14 @@ fn pairs(
         Ok(rows.collect::<Result<Vec<String>, _>>()?)
     };
     paired((table_a, &names(a, table_a)?), (table_b, &names(b, table_b)?), columns)
+}
+
+/// What was seen goes into the journal and onto a line: of a whole document the beginning is enough.
+fn brief(seen: String) -> String {
+    match seen.char_indices().nth(SEEN) {
+        Some((end, _)) => format!("{}…", &seen[..end]),
+        None => seen,
+    }
 }
 
 /// Pairs the named columns, and with `*` every other by its own name.
