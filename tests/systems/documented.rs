@@ -1,4 +1,4 @@
-//! docs/duplistatus.md says of every failure that was measured what is done about it, and names the test that backs it.
+//! docs/duplistatus.md and docs/agola.md say of every failure that was measured what is done about it, and names the test that backs it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -22,12 +22,22 @@ fn functions(folder: &Path, names: &mut BTreeSet<String>) {
 }
 
 #[test]
-fn every_measured_failure_names_a_test_that_exists() {
+fn every_measured_failure_of_duplistatus_names_a_test_that_exists() {
+    assert!(guarded("docs/duplistatus.md") > 50);
+}
+
+#[test]
+fn every_measured_failure_of_agola_names_a_test_that_exists() {
+    assert!(guarded("docs/agola.md") > 40);
+}
+
+/// Returns how many rows of a page say what becomes of a failure and name tests, all of which exist.
+fn guarded(page: &str) -> usize {
     let mut known = BTreeSet::new();
     for folder in ["tests", "crates/labs/tests", "crates/site/tests"] {
         functions(&root().join(folder), &mut known);
     }
-    let text = std::fs::read_to_string(root().join("docs/duplistatus.md")).unwrap();
+    let text = std::fs::read_to_string(root().join(page)).unwrap();
     let rows = text.lines().filter(|line| line.starts_with("| ") && !line.ends_with("| test |"));
     let mut guarded = 0;
     for row in rows.map(|row| row.split(" | ").collect::<Vec<_>>()).filter(|row| row.len() == 3) {
@@ -45,5 +55,5 @@ fn every_measured_failure_names_a_test_that_exists() {
         }
         guarded += 1;
     }
-    assert!(guarded > 50, "{guarded} rows");
+    guarded
 }

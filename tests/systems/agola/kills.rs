@@ -105,14 +105,19 @@ fn end(site: &Installation, before: &super::Everything, how: &str) {
                 Ok(switchback_site::service::State::Running(Some(runs))) if runs == which)
         })
     };
-    site.wait_until(&format!("ports: {how}"), || site.answers());
+    let silent =
+        || site.lab.ports.keys().filter(|it| site.ask(**it, "/api/v1alpha/version").is_none()).count();
+    let clock = Instant::now();
+    while silent() > 0 {
+        let logs = site.path(".switchback/logs");
+        let waits = clock.elapsed() < Duration::from_secs(30);
+        assert!(waits, "{how}: not all answer: {:?}, {:?}", super::states(site), super::tails(&logs));
+        std::thread::sleep(Duration::from_millis(10));
+    }
     let complaints = match (running(Which::Old), running(Which::New)) {
         (true, false) => site.complaints_of_old(before),
         (false, true) => site.complaints_of_new(),
-        _ => {
-            let states = SERVED.map(|it| format!("{}: {}", it.name(), site.service(it).state().unwrap()));
-            vec![format!("{states:?}")]
-        }
+        _ => super::states(site),
     };
     assert!(complaints.is_empty(), "{how}: {complaints:#?}");
 }

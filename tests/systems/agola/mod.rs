@@ -400,6 +400,21 @@ fn look(folder: &Path, at: &mut dyn FnMut(&Path)) {
     }
 }
 
+/// What each service is, in words.
+fn states(site: &Installation) -> Vec<String> {
+    SERVED.iter().map(|it| format!("{}: {}", it.name(), site.service(*it).state().unwrap())).collect()
+}
+
+/// The last line of every log of a folder.
+fn tails(logs: &Path) -> Vec<String> {
+    let mut tails = Vec::new();
+    look(logs, &mut |path| {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        tails.push(format!("{}: {}", path.display(), text.lines().last().unwrap_or_default()));
+    });
+    tails
+}
+
 /// Copies the shipped playbook with changes.
 fn copy_playbook(into: &Path, changes: &[(&str, &str)]) {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../playbooks/agola");

@@ -3,7 +3,6 @@
 use super::{Installation, Options, look};
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt as _;
-
 use switchback_labs::agola::{Component, Fault};
 use switchback_site::Tell;
 use switchback_site::http::{self, Url};
@@ -151,4 +150,21 @@ fn runs_that_have_not_ended_are_lost_only_where_that_is_wanted() {
     site.expect_as_before(&before);
     site.apply().expect(0, &["upgraded"]);
     site.expect_upgraded();
+}
+
+#[test]
+fn an_older_release_goes_to_0_7_1_first() {
+    let mut options = Options::default();
+    options.lab.old = "v0.6.0".to_owned();
+    let site = Installation::of(&options);
+    site.plan().expect(0, &["0.6.0 → 0.7.1", "install and start 0.7.1"]);
+}
+
+#[test]
+fn a_release_that_nobody_knows_is_refused() {
+    let mut options = Options::default();
+    options.lab.new = "v0.11.0".to_owned();
+    let site = Installation::of(&options);
+    site.run(&["plan"]).expect(11, &["of another release"]);
+    site.plan().expect(11, &["0.11"]);
 }

@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value, json};
@@ -85,6 +86,9 @@ pub const SERVED: [Component; 6] = [
     Component::Executor,
     Component::Gateway,
 ];
+/// Below what a system hands out to those that ask for any port, on Linux from 32768 on.
+const FIRST_PORT: u64 = 11_000;
+const PORTS: u64 = 20_000;
 const WITH_PORTS: [Component; 4] =
     [Component::Runservice, Component::Configstore, Component::Executor, Component::Gateway];
 const WITH_DATABASES: [Component; 3] =
@@ -133,13 +137,21 @@ pub fn build(dir: &Path, program: &Path, options: &LabOptions) -> io::Result<Lab
     Ok(lab)
 }
 
-/// Takes every port at once, so that no two are the same, and gives them back.
+/// Finds ports that nobody listens on and that nobody is given meanwhile: a service that is stopped for a moment must find
+/// its own free again. So they are none of those that the system hands out by itself, and no others of this process.
 fn free_ports() -> io::Result<BTreeMap<Component, u16>> {
-    let mut held = Vec::new();
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let offset = u64::from(std::process::id()).wrapping_mul(7919);
+    let mut found = BTreeMap::new();
     for component in WITH_PORTS {
-        held.push((component, TcpListener::bind(("127.0.0.1", 0))?));
+        let free = (0..PORTS).find_map(|_| {
+            let number = offset.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS;
+            let port = u16::try_from(FIRST_PORT + number).ok()?;
+            TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(port)
+        });
+        found.insert(component, free.ok_or(io::ErrorKind::AddrInUse)?);
     }
-    held.iter().map(|(component, listener)| Ok((*component, listener.local_addr()?.port()))).collect()
+    Ok(found)
 }
 
 impl Lab {
