@@ -40,6 +40,8 @@ pub(crate) fn programs_are_there(name: &str, words: &[&str], world: &Overlay<'_>
 pub(crate) const READY_MS: u64 = 120_000;
 /// How long a service may be seen stopped before that is believed: some fork and let the first process go.
 const GONE: Duration = Duration::from_secs(2);
+/// How long a service is watched that has no probe.
+const STAYS: Duration = Duration::from_millis(400);
 /// How long a person is given to do what a step asks: a night.
 pub(crate) const PERSON_MS: u64 = 12 * 3_600_000;
 const PAUSE: Duration = Duration::from_millis(100);
@@ -174,10 +176,34 @@ impl<'a> Known<'a> {
         })
     }
 
+    /// Watches for a moment whether a service stays that no probe can ask: one that does not like its config ends at once.
+    fn watch(&self, which: Which, tell: &Tell) -> Result<(), StepError> {
+        if !matches!(self.state()?, State::Running(Some(_)) | State::Stopped) {
+            return Ok(());
+        }
+        let (clock, mut gone) = (Instant::now(), None::<Instant>);
+        poll("watching whether it stays", READY_MS, tell, &mut || match self.state()? {
+            State::Stopped if gone.get_or_insert_with(Instant::now).elapsed() >= GONE => {
+                Err(self.ended(which))
+            }
+            State::Stopped => Ok(false),
+            _ => {
+                gone = None;
+                Ok(clock.elapsed() >= STAYS)
+            }
+        })
+        .map(drop)
+    }
+
+    fn ended(&self, which: Which) -> StepError {
+        StepError::failed(format!("start {}: the {which} release ended by itself", self.name))
+            .help(format!("{} has what it said", self.site.logs().display()))
+    }
+
     /// Waits until this release answers as itself: for as long as its probe says (`within`), else for `patience_ms`.
     /// A service that has ended meanwhile will not answer any more, so that is an end as well.
     pub fn wait_ready(&self, which: Which, patience_ms: u64, tell: &Tell) -> Result<(), StepError> {
-        let Some(probe) = self.probe(which) else { return Ok(()) };
+        let Some(probe) = self.probe(which) else { return self.watch(which, tell) };
         let patience_ms = if probe.within_ms > 0 { probe.within_ms } else { patience_ms };
         let (mut gone, mut last) = (None::<Instant>, None);
         let doing = format!("waiting until {}", probe.describe());
@@ -187,10 +213,9 @@ impl<'a> Known<'a> {
             last = Some(judged);
             match self.state()? {
                 _ if ready => Ok(true),
-                State::Stopped if gone.get_or_insert_with(Instant::now).elapsed() >= GONE => Err(
-                    StepError::failed(format!("start {}: the {which} release ended by itself", self.name))
-                        .help(format!("{} has what it said", self.site.logs().display())),
-                ),
+                State::Stopped if gone.get_or_insert_with(Instant::now).elapsed() >= GONE => {
+                    Err(self.ended(which))
+                }
                 State::Stopped => Ok(false),
                 _ => {
                     gone = None;

@@ -68,6 +68,8 @@ fn a_service_that_is_killed_at_any_moment_leaves_no_half() {
         let alive = !matches!(site.service(component).state(), Ok(switchback_site::service::State::Stopped));
         let killed = pid.filter(|_| alive).map(kill_if_there);
         let code = child.wait().unwrap().code();
+        // What was killed may be seen for a moment yet.
+        std::thread::sleep(Duration::from_millis(200));
         how += &format!(", killed {killed:?}, apply ended with {code:?}");
         // Whoever operates it starts again what was killed, and lets the run end.
         if code != Some(0) && code != Some(20) {

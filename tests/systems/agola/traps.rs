@@ -99,7 +99,7 @@ fn a_run_that_is_archived_late_is_waited_for() {
 
 #[test]
 fn a_new_service_that_does_not_start_is_taken_back() {
-    each(&["runservice", "configstore"], |component| {
+    each(&["runservice", "configstore", "gateway", "scheduler"], |component| {
         let site = Installation::of(&Options::default());
         let before = site.everything();
         site.lab.switch(&format!("traps.start-fails@{component}"), json!(1)).unwrap();
