@@ -4,6 +4,7 @@
 mod support;
 
 mod apply;
+mod author_artifacts;
 mod author_mistakes;
 mod author_slips;
 mod demo;

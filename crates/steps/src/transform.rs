@@ -15,7 +15,7 @@ use switchback_flow::transform::{Bench, Made, Recipe, transform, weigh};
 use switchback_model::artifact::{Artifact, ArtifactFacts};
 use switchback_model::compile::Compile;
 use switchback_model::decode::{Duration as Time, Keyed, Spanned};
-use switchback_model::diagnostic::{Diagnostic, Span};
+use switchback_model::diagnostic::Diagnostic;
 use switchback_model::equation::Equation;
 use switchback_model::plan::{Reversal, Touch};
 use switchback_model::program::{IndexBody, Named};
@@ -188,8 +188,8 @@ fn recipe(body: &TransformBody, cx: &mut Compile<'_>) -> Option<Recipe> {
 fn by(body: &TransformBody, recipe: &Recipe, command: Option<&Foreign>, cx: &mut Compile<'_>) -> Option<By> {
     let (asked, span) = match &body.by {
         Some(by) => (cx.text(by)?, by.span()),
-        None if command.is_none() => (By::Programs.as_str().to_owned(), Span::default()),
-        None => (By::Auto.as_str().to_owned(), Span::default()),
+        None if command.is_none() => (By::Programs.as_str().to_owned(), body.into.span()),
+        None => (By::Auto.as_str().to_owned(), body.into.span()),
     };
     let known = By::ALL.iter().copied().find(|by| by.as_str() == asked);
     let able = match known {
