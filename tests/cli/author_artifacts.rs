@@ -29,6 +29,7 @@ version:
 upgrades:
   - from: "1.0"
     to: "2.0"
+    also: ["2.1"]
     change:
 {steps}"#
         ),
@@ -93,6 +94,7 @@ fn every_mistake_is_pointed_at() {
         let text = validated(&format!("{FETCH}      {step}\n"));
         assert!(text.contains(said) && text.contains("--- exit 10"), "{step}\n{text}");
         assert!(text.contains("^^"), "no place is shown: {text}");
+        assert_eq!(text.matches(said).count(), 1, "said once for all releases: {text}");
     }
 }
 

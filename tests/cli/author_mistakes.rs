@@ -323,7 +323,7 @@ fn several_mistakes_are_said_at_once() {
        |
     38 |       - begin: app
        |         ^^^^^ not known
-    help: known kinds: alter, backup, copy, edit, ensure, expect, file, maintenance, manual, require, restart, run, sql, start, stop, each
+    help: known kinds: alter, backup, copy, edit, ensure, expect, fetch, file, maintenance, manual, require, restart, run, send, sql, start, stop, transform, each
 
     error[P013]: `jq:` belongs to a probe that asks by `get:`
       --> ./playbook.yaml:40:9

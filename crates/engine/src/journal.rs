@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use switchback_model::digest::Digest;
@@ -61,7 +62,8 @@ impl Journal {
     /// Makes an empty journal. After `Ok` its name survives a power cut.
     pub fn create(path: &Path) -> Result<Journal, JournalError> {
         let io = |source| JournalError::Io { doing: "create", path: path.to_owned(), source };
-        let file = OpenOptions::new().read(true).append(true).create_new(true).open(path).map_err(io)?;
+        let file =
+            OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(path).map_err(io)?;
         file.sync_all().map_err(io)?;
         if let Some(folder) = path.parent() {
             File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;

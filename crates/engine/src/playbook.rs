@@ -134,6 +134,7 @@ impl LoadedPlaybook {
                 );
             }
         }
+        cx.out.unique();
         (cx.out, cx.used)
     }
 

@@ -300,6 +300,19 @@ impl Diagnostics {
         }
     }
 
+    /// Leaves one of those that are the same in everything: what several releases share is said once.
+    pub fn unique(&mut self) {
+        let mut seen: Vec<Diagnostic> = Vec::new();
+        for diagnostic in std::mem::take(&mut self.kept) {
+            if seen.contains(&diagnostic) {
+                self.errors -= usize::from(diagnostic.severity == Severity::Error);
+            } else {
+                seen.push(diagnostic);
+            }
+        }
+        self.kept = seen;
+    }
+
     /// Says whether one of them is an error.
     pub fn has_errors(&self) -> bool {
         self.errors > 0
