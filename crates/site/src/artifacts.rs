@@ -5,9 +5,9 @@
 
 use crate::file::shown;
 use crate::tell::{Failure, Halt, Tell, Unit};
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use switchback_model::artifact::{Artifact, ArtifactFacts};
 
@@ -280,7 +280,10 @@ pub fn digest(path: &Path, tell: &Tell) -> Result<(u64, String), ArtifactError> 
 
 /// Creates a file that its owner alone can read; one that an earlier life left is written over.
 pub fn create_private(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // A file that was there keeps its mode, whatever that was.
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    Ok(file)
 }
 
 fn read_note(path: &Path) -> Result<Option<ArtifactFacts>, ArtifactError> {
@@ -319,7 +322,6 @@ fn wrong(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Artifact
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
     use switchback_model::artifact::ArtifactFormat;
 
     fn artifact(member: &str, secret: bool) -> Artifact {
