@@ -240,7 +240,13 @@ fn next_of(header: &str) -> Option<&str> {
                 _ => {}
             }
         }
-        let is_next = behind[..stop].split(';').any(|parameter| {
+        // A semicolon inside quotes is text.
+        let mut inside = false;
+        let parameters = behind[..stop].split(|char| {
+            inside ^= char == '"';
+            char == ';' && !inside
+        });
+        let is_next = { parameters }.any(|parameter| {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             let value = value.trim().trim_matches('"');
             name.trim().eq_ignore_ascii_case("rel")
