@@ -194,6 +194,6 @@ fn keys_are_joined_by_an_index_on_disk() {
     let error = stream(&question, "{\"id\":\"a\"}", 1).unwrap_err().to_string();
     assert_eq!(
         error,
-        "run a.jq on record 1 at byte 0 (`a`): there is no index `users`; this transform has: runs"
+        "run a.jq on record 1 at byte 0 (`a`): there is no index `users` here, only: runs"
     );
 }
