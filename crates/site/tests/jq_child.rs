@@ -192,8 +192,5 @@ fn keys_are_joined_by_an_index_on_disk() {
     assert_eq!(outputs, "[1,true]\n[null,false]\n[0,true]\n");
     question.program = "rank(\"users\"; .id)".into();
     let error = stream(&question, "{\"id\":\"a\"}", 1).unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "run a.jq on record 1 at byte 0 (`a`): there is no index `users` here, only: runs"
-    );
+    assert_eq!(error, "run a.jq on record 1 at byte 0 (`a`): there is no index `users` here, only: runs");
 }
