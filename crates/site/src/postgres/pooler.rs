@@ -8,6 +8,9 @@ use super::connect::{Database, OpenError};
 const NAME: &str = "switchback";
 /// How often the first session is asked again. A pool that turns its sessions round shows another one soon.
 const LOOKS: usize = 5;
+/// A transaction that stays open while we look, whatever the role's own time limits are. It leaves nothing in the session.
+const HELD: &str =
+    "BEGIN READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0";
 
 /// Says whether the way to `database` gives one server session to several of our connections, or several to one.
 ///
@@ -19,7 +22,7 @@ pub(super) fn hands_sessions_over(database: &Database) -> Result<bool, OpenError
     let mut first = database.plain(NAME)?;
     let served_by = process(&mut first).map_err(failed)?;
     let mut second = database.plain(NAME)?;
-    second.batch_execute("BEGIN READ ONLY").map_err(failed)?;
+    second.batch_execute(HELD).map_err(failed)?;
     let mut shared = process(&mut second).map_err(failed)? == served_by;
     for _ in 0..LOOKS {
         shared = shared || process(&mut first).map_err(failed)? != served_by;
