@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use switchback_model::program::Named;
 use switchback_model::records::Shape;
 use switchback_site::Tell;
-use switchback_site::jq_child::{IndexWriter, JqChild, Question};
+use switchback_site::jq_child::{IndexWriter, JqChild, Part, Question};
 
 const MEMORY: u64 = 256 << 20;
 
@@ -64,24 +65,24 @@ fn of<T: Copy>(table: &[(&str, T)], component: &str) -> T {
 
 fn run(question: &Question, input: &[u8]) -> Result<Vec<u8>, String> {
     let mut outputs = Vec::new();
-    let mut sink = |bytes: &[u8]| {
+    let mut sink = |_: usize, bytes: &[u8]| {
         outputs.extend_from_slice(bytes);
         Ok(())
     };
     let input = (Shape::Values, &mut &*input as &mut (dyn std::io::Read + Send));
-    child().stream(question, input, 2, &mut sink, &Tell::quiet()).map_err(|error| error.to_string())?;
+    child().stream(question, input, &mut sink, &Tell::quiet()).map_err(|error| error.to_string())?;
     Ok(outputs)
 }
 
 fn question(name: &str, program: &str) -> Question {
     Question {
-        name: name.to_owned(),
-        program: program.to_owned(),
+        parts: vec![Part::kept(Named { name: name.to_owned(), program: program.to_owned() })],
         vars: vec![("now".to_owned(), json!("2026-11-21T00:00:00Z"))],
         seed: "run".to_owned(),
         id: Some(".id".to_owned()),
         memory: MEMORY,
         patience: Duration::from_secs(60),
+        workers: 2,
         ..Question::default()
     }
 }

@@ -108,7 +108,7 @@ fn each(
     let bench = Bench { from: side.path, shape: side.shape, ..*bench };
     let (mut number, mut sorted) = (0, Vec::new());
     Work::new(&recipe, &bench, tell).over_indexes(|work| {
-        work.pass(program, false, &mut |lines| {
+        work.pass(program, &mut |_, lines| {
             for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
                 number += 1;
                 sorted.clear();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +12,9 @@ use serde_json::Value;
 use switchback_model::equation::{Counts, Equation};
 use switchback_model::program::{IndexOf, Named};
 use switchback_model::records::Shape;
-use switchback_site::jq_child::{IndexError, IndexWriter, JqChild, Question, StreamError, Tally};
+use switchback_site::jq_child::{
+    IndexError, JqChild, MakeIndexError, Part, Question, Sink, StreamError, Tally as Ran,
+};
 use switchback_site::tell::{Failure, Halt, Tell};
 
 /// What is done to the records. Plain data, without the places.
@@ -45,7 +47,7 @@ pub struct Bench<'a> {
     pub shape: Shape,
     /// The output, JSON Lines: not there, or a half of an earlier life that is written over. The caller gives it its name.
     pub into: &'a Path,
-    /// A folder for indexes; they are gone afterwards.
+    /// A folder for indexes and what later passes make; they are gone afterwards.
     pub scratch: &'a Path,
     /// What `uuid` hashes names with: the same in each life of a run.
     pub seed: &'a str,
@@ -57,6 +59,19 @@ pub struct Bench<'a> {
     pub memory: u64,
     /// How long one batch of about a mebibyte may take.
     pub patience: Duration,
+}
+
+/// What was counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Records that went in.
+    pub records: u64,
+    /// Records that came out.
+    pub outputs: u64,
+    /// Records that went in, by kind where the recipe says kinds.
+    pub kinds_in: BTreeMap<String, u64>,
+    /// Records that came out, likewise.
+    pub kinds_out: BTreeMap<String, u64>,
 }
 
 /// What came of it.
@@ -101,6 +116,15 @@ pub enum TransformError {
     Unequal(Vec<String>),
 }
 
+impl From<MakeIndexError> for TransformError {
+    fn from(error: MakeIndexError) -> TransformError {
+        match error {
+            MakeIndexError::Stream(error) => error.into(),
+            MakeIndexError::Index { name, source } => TransformError::Index { name, source },
+        }
+    }
+}
+
 impl Failure for TransformError {
     fn halt(&self) -> Option<Halt> {
         match self {
@@ -112,11 +136,11 @@ impl Failure for TransformError {
 
 /// Carries it out. After `Ok` the output and its counts are whole, and the output is synced; giving it its name is the
 /// caller's. A repeat over the same input gives the same bytes.
+///
+/// The input is read twice, however many programs there are: once for the indexes, and once for all passes and counts. What
+/// the second and later passes make waits in files without names in the scratch folder, and is then put behind the first's.
 pub fn transform(recipe: &Recipe, bench: &Bench<'_>, tell: &Tell) -> Result<Made, TransformError> {
-    Work::new(recipe, bench, tell).over_indexes(|work| {
-        let counted = work.counted()?;
-        work.adds_up(Made { counted, ..work.passes()? })
-    })
+    Work::new(recipe, bench, tell).over_indexes(|work| work.adds_up(work.make()?))
 }
 
 /// Weighs what a command made of the same records: its records and kinds are counted, and the equations must hold. `lost` are
@@ -128,15 +152,19 @@ pub fn weigh(
     tell: &Tell,
 ) -> Result<Made, TransformError> {
     Work::new(recipe, bench, tell).over_indexes(|work| {
-        let mut counted = work.counted()?;
+        let input = work.run(work.counts(), true, &mut |_, _| Ok(()))?;
+        let mut counted = work.counted(&input);
         counted.extend(lost);
-        let nothing = Named { name: "the count".to_owned(), program: "empty".to_owned() };
-        let input = work.pass(&nothing, true, &mut |_| Ok(()))?;
         // What goes in there has come out here.
         let made = Bench { from: bench.into, shape: Shape::Lines, ..*bench };
         let kinds = Recipe { kind_in: recipe.kind_out.clone(), ..Recipe::default() };
-        let output = Work::new(&kinds, &made, tell).pass(&nothing, true, &mut |_| Ok(()))?;
-        let tally = Tally { outputs: output.records, kinds_out: output.kinds_in, ..input };
+        let output = Work::new(&kinds, &made, tell).run(Vec::new(), true, &mut |_, _| Ok(()))?;
+        let tally = Tally {
+            records: input.records,
+            outputs: output.records,
+            kinds_in: input.kinds,
+            kinds_out: output.kinds,
+        };
         let (bytes, blake3) = switchback_site::artifacts::digest(bench.into, tell).map_err(|error| {
             let wrong = io::Error::other(error);
             TransformError::File { doing: "read", path: bench.into.to_owned(), source: wrong }
@@ -149,14 +177,12 @@ pub(crate) struct Work<'a> {
     recipe: &'a Recipe,
     bench: &'a Bench<'a>,
     indexes: BTreeMap<String, PathBuf>,
-    /// Files to take away at the end.
-    scratch: Vec<PathBuf>,
     tell: &'a Tell,
 }
 
 impl<'a> Work<'a> {
     pub(crate) fn new(recipe: &'a Recipe, bench: &'a Bench<'a>, tell: &'a Tell) -> Work<'a> {
-        Work { recipe, bench, indexes: BTreeMap::new(), scratch: Vec::new(), tell }
+        Work { recipe, bench, indexes: BTreeMap::new(), tell }
     }
 
     /// Does a part of the work between the making of the indexes and their end.
@@ -164,33 +190,80 @@ impl<'a> Work<'a> {
         mut self,
         part: impl FnOnce(&Work<'_>) -> Result<T, TransformError>,
     ) -> Result<T, TransformError> {
-        let done = self.make_indexes().and_then(|()| part(&self));
-        // Scratch, whatever the end; what cannot be taken away is written over next time.
-        self.scratch.iter().for_each(|path| drop(std::fs::remove_file(path)));
-        done
+        let folder =
+            tempfile::Builder::new().prefix("indexes-").tempdir_in(self.bench.scratch).map_err(|source| {
+                TransformError::File {
+                    doing: "make a folder in",
+                    path: self.bench.scratch.to_owned(),
+                    source,
+                }
+            })?;
+        if !self.recipe.indexes.is_empty() {
+            let (question, mut input) = self.question(Vec::new(), false)?;
+            let input = (self.bench.shape, &mut input as &mut (dyn io::Read + Send));
+            let wanted = &self.recipe.indexes;
+            self.indexes = self.bench.child.indexes(wanted, &question, input, folder.path(), self.tell)?;
+        }
+        part(&self)
     }
 
-    fn make_indexes(&mut self) -> Result<(), TransformError> {
-        let mut indexes = BTreeMap::new();
-        for (number, index) in self.recipe.indexes.iter().enumerate() {
-            // By number: a name of a playbook is no file name.
-            let path = self.bench.scratch.join(format!("index-{number}"));
-            self.scratch.push(path.clone());
-            self.index(index, &path)?;
-            indexes.insert(index.name.clone(), path);
+    /// Runs the passes and the counts, and writes what the passes make.
+    fn make(&self) -> Result<Made, TransformError> {
+        self.tell.point("before the output").map_err(StreamError::Halt)?;
+        let mut output = Output::create(self.bench.into)?;
+        let mut parts = self.counts();
+        let first = parts.len();
+        parts.extend(self.recipe.passes.iter().cloned().map(Part::kept));
+        let spool = || {
+            tempfile::tempfile_in(self.bench.scratch).map_err(|source| TransformError::File {
+                doing: "make a file in",
+                path: self.bench.scratch.to_owned(),
+                source,
+            })
+        };
+        let mut later: Vec<File> =
+            self.recipe.passes.iter().skip(1).map(|_| spool()).collect::<Result<_, _>>()?;
+        let mut sink = |part: usize, lines: &[u8]| match part.checked_sub(first + 1) {
+            None => Ok(output.write(lines)?),
+            Some(number) => Ok(later.get_mut(number).map_or(Ok(()), |file| file.write_all(lines))?),
+        };
+        let fail =
+            |doing| move |source| TransformError::File { doing, path: self.bench.into.to_owned(), source };
+        let ran = match self.run(parts, true, &mut sink) {
+            Err(TransformError::Stream(StreamError::Sink(error))) => {
+                return Err(fail("write")(io::Error::other(error)));
+            }
+            other => other?,
+        };
+        for spool in later {
+            self.tell.point("between passes").map_err(StreamError::Halt)?;
+            output.append(spool, self.tell).map_err(|error| match error {
+                Appending::Halt(halt) => StreamError::Halt(halt).into(),
+                Appending::Io(source) => fail("write")(source),
+            })?;
         }
-        self.indexes = indexes;
-        Ok(())
+        self.tell.point("before the sync of the output").map_err(StreamError::Halt)?;
+        output.file.sync_all().map_err(fail("sync"))?;
+        let mut tally = Tally { records: ran.records, kinds_in: ran.kinds.clone(), ..Tally::default() };
+        for given in ran.given.iter().skip(first) {
+            tally.outputs += given.outputs;
+            for (kind, count) in &given.kinds {
+                *tally.kinds_out.entry(kind.clone()).or_default() += count;
+            }
+        }
+        let blake3 = output.hasher.finalize().to_hex().to_string();
+        Ok(Made { bytes: output.bytes, blake3, tally, counted: self.counted(&ran) })
     }
 
-    /// Counts the outputs of the programs that only measure.
-    fn counted(&self) -> Result<BTreeMap<String, u64>, TransformError> {
-        let mut counted = BTreeMap::new();
-        for program in &self.recipe.counted {
-            let tally = self.pass(program, false, &mut |_| Ok(()))?;
-            counted.insert(program.name.clone(), tally.outputs);
-        }
-        Ok(counted)
+    /// The programs that only measure.
+    fn counts(&self) -> Vec<Part> {
+        self.recipe.counted.iter().cloned().map(Part::counted).collect()
+    }
+
+    /// What they have counted: they ran before all others.
+    fn counted(&self, ran: &Ran) -> BTreeMap<String, u64> {
+        let outputs = ran.given.iter().map(|given| given.outputs);
+        self.recipe.counted.iter().map(|program| program.name.clone()).zip(outputs).collect()
     }
 
     /// Returns what was made if its counts are as the playbook says.
@@ -205,66 +278,24 @@ impl<'a> Work<'a> {
         if wrong.is_empty() { Ok(made) } else { Err(TransformError::Unequal(wrong)) }
     }
 
-    fn index(&self, index: &IndexOf, path: &Path) -> Result<(), TransformError> {
-        let wrong = |source| TransformError::Index { name: index.name.clone(), source };
-        let mut writer = IndexWriter::create(path, index.ascending).map_err(wrong)?;
-        let program = index.program();
-        let done = self.pass(&program, false, &mut |lines| writer.lines(lines).map_err(Into::into));
-        match done {
-            Err(TransformError::Stream(StreamError::Sink(error))) => match error.downcast::<IndexError>() {
-                Ok(error) => return Err(wrong(*error)),
-                Err(error) => return Err(StreamError::Sink(error).into()),
-            },
-            other => other?,
-        };
-        writer.finish().map_err(wrong)?;
-        Ok(())
+    /// Runs one program over all records and gives its outputs to `sink`.
+    pub(crate) fn pass(&self, program: &Named, sink: &mut Sink<'_>) -> Result<(), TransformError> {
+        self.run(vec![Part::kept(program.clone())], false, sink).map(drop)
     }
 
-    fn passes(&self) -> Result<Made, TransformError> {
-        let path = self.bench.into;
-        let fail = |doing| move |source| TransformError::File { doing, path: path.to_owned(), source };
-        self.tell.point("before the output").map_err(StreamError::Halt)?;
-        let mut options = OpenOptions::new();
-        // Readable by us alone: nobody has said yet that there is no secret in it.
-        let options = options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = options.open(path).map_err(fail("write"))?;
-        let (mut hasher, mut bytes, mut tally) = (blake3::Hasher::new(), 0, Tally::default());
-        for program in &self.recipe.passes {
-            let mut sink = |lines: &[u8]| {
-                hasher.update(lines);
-                bytes += lines.len() as u64;
-                Ok(file.write_all(lines)?)
-            };
-            let mut passed = match self.pass(program, true, &mut sink) {
-                Err(TransformError::Stream(StreamError::Sink(error))) => {
-                    return Err(fail("write")(io::Error::other(error)));
-                }
-                other => other?,
-            };
-            if tally.records > 0 {
-                // Each pass sees all of the input; it is counted once.
-                passed.records = 0;
-                passed.kinds_in.clear();
-            }
-            tally.add(&passed);
-            self.tell.point("between passes").map_err(StreamError::Halt)?;
-        }
-        file.sync_all().map_err(fail("sync"))?;
-        let blake3 = hasher.finalize().to_hex().to_string();
-        Ok(Made { bytes, blake3, tally, counted: BTreeMap::new() })
+    fn run(&self, parts: Vec<Part>, with_kinds: bool, sink: &mut Sink<'_>) -> Result<Ran, TransformError> {
+        let (question, mut input) = self.question(parts, with_kinds)?;
+        let input = (self.bench.shape, &mut input as &mut (dyn io::Read + Send));
+        Ok(self.bench.child.stream(&question, input, sink, self.tell)?)
     }
 
-    pub(crate) fn pass(
-        &self,
-        program: &Named,
-        with_kinds: bool,
-        sink: &mut switchback_site::jq_child::Sink<'_>,
-    ) -> Result<Tally, TransformError> {
+    fn question(&self, parts: Vec<Part>, with_kinds: bool) -> Result<(Question, File), TransformError> {
+        let path = self.bench.from;
+        let fail = |source| TransformError::File { doing: "read", path: path.to_owned(), source };
+        let input = File::open(path).map_err(fail)?;
         let kind = |kind: &Option<String>| kind.clone().filter(|_| with_kinds);
         let question = Question {
-            name: program.name.clone(),
-            program: program.program.clone(),
+            parts,
             vars: vec![("now".to_owned(), Value::from(self.bench.now))],
             seed: self.bench.seed.to_owned(),
             indexes: self.indexes.clone(),
@@ -273,14 +304,53 @@ impl<'a> Work<'a> {
             kind_out: kind(&self.recipe.kind_out),
             memory: self.bench.memory,
             patience: self.bench.patience,
+            workers: self.bench.workers,
+            bytes: Some(input.metadata().map_err(fail)?.len()),
         };
-        let path = self.bench.from;
-        let mut input = File::open(path).map_err(|source| TransformError::File {
-            doing: "read",
-            path: path.to_owned(),
-            source,
-        })?;
-        let input = (self.bench.shape, &mut input as &mut (dyn io::Read + Send));
-        Ok(self.bench.child.stream(&question, input, self.bench.workers, sink, self.tell)?)
+        Ok((question, input))
+    }
+}
+
+/// The output on its way: written, hashed and counted together.
+struct Output {
+    file: File,
+    hasher: blake3::Hasher,
+    bytes: u64,
+}
+
+enum Appending {
+    Halt(Halt),
+    Io(io::Error),
+}
+
+impl Output {
+    fn create(path: &Path) -> Result<Output, TransformError> {
+        let mut options = OpenOptions::new();
+        // Readable by us alone: nobody has said yet that there is no secret in it.
+        let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
+        let file =
+            file.map_err(|source| TransformError::File { doing: "write", path: path.to_owned(), source })?;
+        Ok(Output { file, hasher: blake3::Hasher::new(), bytes: 0 })
+    }
+
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.hasher.update(lines);
+        self.bytes += lines.len() as u64;
+        self.file.write_all(lines)
+    }
+
+    /// Puts a file behind what there is.
+    fn append(&mut self, mut from: File, tell: &Tell) -> Result<(), Appending> {
+        from.rewind().map_err(Appending::Io)?;
+        let mut chunk = vec![0; 1 << 20];
+        loop {
+            tell.go_on().map_err(Appending::Halt)?;
+            match from.read(&mut chunk) {
+                Ok(0) => return Ok(()),
+                Ok(count) => self.write(&chunk[..count]).map_err(Appending::Io)?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Appending::Io(error)),
+            }
+        }
     }
 }

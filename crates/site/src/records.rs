@@ -1,21 +1,18 @@
 //! Probes over records: a jq program run over each record of an artifact, or of an answer of any size.
 
 use crate::http;
-use crate::jq_child::{IndexWriter, Question, StreamError};
+use crate::jq_child::{MakeIndexError, Part, Question, StreamError};
 use crate::probe::{AllRows, Answer, SHOWN};
 use crate::site::{Site, SiteError};
 use crate::tell::Tell;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use switchback_model::artifact::ArtifactFormat;
 use switchback_model::digest::Digest;
 use switchback_model::probe::RecordsFrom;
 use switchback_model::program::{IndexOf, Named};
-use switchback_model::records::Shape;
 
 /// How long one batch of about a mebibyte may take, and how much memory a child may have.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -59,76 +56,49 @@ impl Site {
             }
             (_, None) => return Err(SiteError::Missing { what: "records in mere bytes".to_owned() }),
         };
-        let mut asked = Asked { site: self, path: &path, shape, indexes: BTreeMap::new(), tell };
-        for (number, index) in index.iter().enumerate() {
-            let made = asked.index(index, &scratch.0.join(format!("index-{number}")))?;
-            asked.indexes.insert(index.name.clone(), made);
-        }
-        asked.rows(program, count)
-    }
-}
-
-/// Records that are asked.
-struct Asked<'a> {
-    site: &'a Site,
-    path: &'a Path,
-    shape: Shape,
-    indexes: BTreeMap<String, PathBuf>,
-    tell: &'a Tell,
-}
-
-impl Asked<'_> {
-    fn index(&self, index: &IndexOf, path: &Path) -> Result<PathBuf, SiteError> {
-        let wrong = |source| SiteError::Index { name: index.name.clone(), source };
-        let mut writer = IndexWriter::create(path, index.ascending).map_err(wrong)?;
-        let program = index.program();
-        let mut kept = Ok(());
-        let done = self.run(&program, &mut |lines| {
-            kept = writer.lines(lines);
-            if kept.is_ok() { Ok(()) } else { Err("the index does not take it".into()) }
-        });
-        kept.map_err(wrong)?;
-        done?;
-        writer.finish().map_err(wrong)?;
-        Ok(path.to_owned())
-    }
-
-    fn rows(&self, program: &Named, count: bool) -> Result<Answer, SiteError> {
-        let (mut rows, mut all, mut number) = (Vec::new(), blake3::Hasher::new(), 0_u64);
-        self.run(program, &mut |lines| {
-            all.update(lines);
-            for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-                number += 1;
-                if rows.len() < SHOWN {
-                    rows.push(vec![serde_json::from_slice::<Value>(line)?]);
-                }
-            }
-            Ok(())
-        })?;
-        if count {
-            return Ok(Answer::Json(vec![json!(number)]));
-        }
-        let digest = Digest(*all.finalize().as_bytes());
-        Ok(Answer::Rows(rows, AllRows { count: number, digest }))
-    }
-
-    fn run(&self, program: &Named, sink: &mut crate::jq_child::Sink<'_>) -> Result<(), SiteError> {
-        let question = Question {
-            name: program.name.clone(),
-            program: program.program.clone(),
-            vars: Vec::new(),
-            seed: String::new(),
-            indexes: self.indexes.clone(),
-            id: None,
-            kind_in: None,
-            kind_out: None,
+        let mut question = Question {
             memory: MEMORY,
             patience: PATIENCE,
+            workers: WORKERS,
+            bytes: std::fs::metadata(&path).ok().map(|metadata| metadata.len()),
+            ..Question::default()
         };
-        let mut input = File::open(self.path).map_err(StreamError::Read)?;
-        let input = (self.shape, &mut input as &mut (dyn io::Read + Send));
-        self.site.jq().stream(&question, input, WORKERS, sink, self.tell)?;
+        let open = || File::open(&path).map_err(StreamError::Read);
+        let made = self.jq().indexes(index, &question, (shape, &mut open()?), &scratch.0, tell);
+        question.indexes = made.map_err(|error| match error {
+            MakeIndexError::Index { name, source } => SiteError::Index { name, source },
+            MakeIndexError::Stream(error) => error.into(),
+        })?;
+        question.parts = vec![Part::kept(program.clone())];
+        let mut rows = Rows::default();
+        self.jq().stream(&question, (shape, &mut open()?), &mut |_, lines| rows.add(lines), tell)?;
+        Ok(if count { Answer::Json(vec![json!(rows.count)]) } else { rows.answer() })
+    }
+}
+
+/// What a program gives for all records: how many, a digest, and the first of them.
+#[derive(Default)]
+struct Rows {
+    shown: Vec<Vec<Value>>,
+    all: blake3::Hasher,
+    count: u64,
+}
+
+impl Rows {
+    fn add(&mut self, lines: &[u8]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        self.all.update(lines);
+        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            self.count += 1;
+            if self.shown.len() < SHOWN {
+                self.shown.push(vec![serde_json::from_slice::<Value>(line)?]);
+            }
+        }
         Ok(())
+    }
+
+    fn answer(self) -> Answer {
+        let digest = Digest(*self.all.finalize().as_bytes());
+        Answer::Rows(self.shown, AllRows { count: self.count, digest })
     }
 }
 

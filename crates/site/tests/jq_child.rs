@@ -6,9 +6,10 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use switchback_model::program::Named;
 use switchback_model::records::Shape;
 use switchback_site::jq_child::{
-    IndexError, IndexWriter, JqChild, JqChildError, Question, StreamError, Tally, serve,
+    IndexError, IndexWriter, JqChild, JqChildError, Part, Question, StreamError, Tally, serve,
 };
 use switchback_site::{Failure, Faults, Halt, Tell};
 
@@ -25,6 +26,7 @@ fn main() {
     what_takes_too_long_is_ended();
     a_binary_that_is_not_ours_is_an_error();
     a_stream_keeps_its_order_and_is_counted();
+    programs_share_one_reading();
     what_goes_wrong_in_a_stream_names_the_record();
     a_stream_can_be_stopped();
     keys_are_joined_by_an_index_on_disk();
@@ -73,10 +75,13 @@ fn a_binary_that_is_not_ours_is_an_error() {
     }
 }
 
+fn part(name: &str, program: &str) -> Part {
+    Part::kept(Named { name: name.into(), program: program.into() })
+}
+
 fn question(program: &str) -> Question {
     Question {
-        name: "a.jq".into(),
-        program: program.into(),
+        parts: vec![part("a.jq", program)],
         seed: "run".into(),
         id: Some(".id".into()),
         memory: MEMORY,
@@ -86,15 +91,20 @@ fn question(program: &str) -> Question {
 }
 
 fn stream(question: &Question, input: &str, workers: usize) -> Result<(Tally, String), StreamError> {
+    let (tally, mut outputs) = stream_all(question, input, workers)?;
+    Ok((tally, outputs.swap_remove(0)))
+}
+
+fn stream_all(question: &Question, input: &str, workers: usize) -> Result<(Tally, Vec<String>), StreamError> {
     let child = JqChild::new(std::env::current_exe().unwrap());
-    let mut outputs = Vec::new();
-    let mut sink = |bytes: &[u8]| {
-        outputs.extend_from_slice(bytes);
+    let question = Question { workers, ..question.clone() };
+    let mut outputs = vec![String::new(); question.parts.len()];
+    let mut sink = |part: usize, bytes: &[u8]| {
+        outputs[part].push_str(std::str::from_utf8(bytes).unwrap());
         Ok(())
     };
-    let tell = Tell::quiet();
-    let tally = child.stream(question, (Shape::Values, &mut input.as_bytes()), workers, &mut sink, &tell)?;
-    Ok((tally, String::from_utf8(outputs).unwrap()))
+    let tally = child.stream(&question, (Shape::Values, &mut input.as_bytes()), &mut sink, &Tell::quiet())?;
+    Ok((tally, outputs))
 }
 
 /// Records of a few batches: `{"id":"0","kind":"even","pad":…}`.
@@ -114,11 +124,47 @@ fn a_stream_keeps_its_order_and_is_counted() {
         let expected: String =
             (0..2000).map(|n| format!("{{\"id\":\"{}\",\"kind\":\"out\"}}\n1.50\n", 2 * n + 1)).collect();
         assert!(outputs == expected, "{workers} workers");
-        assert_eq!((tally.records, tally.outputs), (4000, 4000));
-        assert_eq!(json!(tally.kinds_in), json!({"even": 2000, "odd": 2000}));
-        assert_eq!(json!(tally.kinds_out), json!({"number": 2000, "out": 2000}));
+        assert_eq!((tally.records, tally.given[0].outputs), (4000, 4000));
+        assert_eq!(json!(tally.kinds), json!({"even": 2000, "odd": 2000}));
+        assert_eq!(json!(tally.given[0].kinds), json!({"number": 2000, "out": 2000}));
     }
-    assert_eq!(stream(&question, "", 2).unwrap(), (Tally::default(), String::new()));
+    let (tally, outputs) = stream(&question, "", 2).unwrap();
+    assert_eq!((tally.records, tally.given[0].outputs, outputs.as_str()), (0, 0, ""));
+}
+
+fn programs_share_one_reading() {
+    let mut question = question("select(.kind == \"odd\") | .id");
+    question.parts.push(Part::counted(part("b.jq", ".id, 1").program));
+    question.parts.push(part("c.jq", "select(.kind == \"even\") | {id}"));
+    question.kind_out = Some("type".into());
+    for workers in [1, 3] {
+        let (tally, outputs) = stream_all(&question, &records(4000), workers).unwrap();
+        let ids = |from: usize| (0..2000).map(move |n| (2 * n + from).to_string());
+        assert!(
+            outputs[0] == ids(1).map(|id| format!("\"{id}\"\n")).collect::<String>(),
+            "{workers} workers"
+        );
+        assert_eq!(outputs[1], "", "what is only counted is not kept");
+        assert!(outputs[2] == ids(0).map(|id| format!("{{\"id\":\"{id}\"}}\n")).collect::<String>());
+        let given: Vec<_> = tally.given.iter().map(|given| (given.outputs, json!(given.kinds))).collect();
+        let expected = [(2000, json!({"string": 2000})), (8000, json!({})), (2000, json!({"object": 2000}))];
+        assert_eq!((tally.records, given.as_slice()), (4000, expected.as_slice()));
+    }
+    // What goes wrong is said of the program that it goes wrong in, also where the child dies of it.
+    let wrong = |program: &str| {
+        let mut question = question.clone();
+        question.parts[2] = part("c.jq", program);
+        stream_all(&question, "{\"id\":\"a\",\"kind\":\"odd\"}", 2).unwrap_err().to_string()
+    };
+    assert_eq!(wrong("error(\"no\")"), "run c.jq on record 1 at byte 0 (`a`): no");
+    assert_eq!(wrong("nosuch"), "use c.jq: there is no function `nosuch/0`");
+    assert!(
+        wrong("def f: 1 + f; f").starts_with("run c.jq on record 1 at byte 0: the program died of signal")
+    );
+    // A stream can be counted without any program.
+    question.parts.clear();
+    let tally = stream_all(&question, "{}{}", 2).unwrap().0;
+    assert_eq!((tally.records, tally.given.len()), (2, 0));
 }
 
 fn what_goes_wrong_in_a_stream_names_the_record() {
@@ -158,11 +204,11 @@ fn what_goes_wrong_in_a_stream_names_the_record() {
     for program in ["/nonexistent", "/bin/true", "/bin/false", "/bin/cat"] {
         let child = JqChild::new(program.into());
         let input = &mut many.as_bytes();
-        child.stream(&question("."), (Shape::Values, input), 2, &mut |_| Ok(()), &Tell::quiet()).unwrap_err();
+        child.stream(&question("."), (Shape::Values, input), &mut |_, _| Ok(()), &Tell::quiet()).unwrap_err();
     }
     let child = JqChild::new(std::env::current_exe().unwrap());
-    let full = &mut |_: &[u8]| Err("write: it is full".into());
-    let error = child.stream(&question("."), (Shape::Values, &mut many.as_bytes()), 2, full, &Tell::quiet());
+    let full = &mut |_: usize, _: &[u8]| Err("write: it is full".into());
+    let error = child.stream(&question("."), (Shape::Values, &mut many.as_bytes()), full, &Tell::quiet());
     assert_eq!(error.unwrap_err().to_string(), "write: it is full");
 }
 
@@ -170,7 +216,7 @@ fn a_stream_can_be_stopped() {
     let child = JqChild::new(std::env::current_exe().unwrap());
     let tell = Tell::new(Arc::new(|_| ()), Arc::new(AtomicBool::new(true)), Arc::new(Faults::none()));
     let input = &mut "{}".as_bytes();
-    let error = child.stream(&question("def f: f; f"), (Shape::Values, input), 2, &mut |_| Ok(()), &tell);
+    let error = child.stream(&question("def f: f; f"), (Shape::Values, input), &mut |_, _| Ok(()), &tell);
     assert_eq!(error.unwrap_err().halt(), Some(Halt::Interrupted));
 }
 
@@ -190,7 +236,7 @@ fn keys_are_joined_by_an_index_on_disk() {
     question.indexes.insert("runs".into(), path.clone());
     let outputs = stream(&question, r#"{"id":"a"}{"id":"c"}{"id":"b"}"#, 2).unwrap().1;
     assert_eq!(outputs, "[1,true]\n[null,false]\n[0,true]\n");
-    question.program = "rank(\"users\"; .id)".into();
+    question.parts = vec![part("a.jq", "rank(\"users\"; .id)")];
     let error = stream(&question, "{\"id\":\"a\"}", 1).unwrap_err().to_string();
     assert_eq!(error, "run a.jq on record 1 at byte 0 (`a`): there is no index `users` here, only: runs");
 }

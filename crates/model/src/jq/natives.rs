@@ -389,13 +389,14 @@ fn decode_base64(text: &str) -> ValR<Val> {
     let sextet = |byte: u8| u32::from(SEXTETS[usize::from(byte)]);
     // One look at all that was found is enough: what stands for nothing has bits that no sextet has.
     let mut seen = 0;
-    let mut out = Vec::with_capacity(body.len() / 4 * 3 + 3);
     let (quads, rest) = body.as_chunks::<4>();
-    for quad in quads {
+    let mut out = Vec::with_capacity(quads.len() * 3 + 3);
+    out.resize(quads.len() * 3, 0);
+    for (quad, bytes) in quads.iter().zip(out.as_chunks_mut::<3>().0) {
         let [a, b, c, d] = quad.map(sextet);
         seen |= a | b | c | d;
         let word = a << 18 | b << 12 | c << 6 | d;
-        out.extend_from_slice(&[(word >> 16) as u8, (word >> 8) as u8, word as u8]);
+        *bytes = [(word >> 16) as u8, (word >> 8) as u8, word as u8];
     }
     let last = rest.iter().map(|byte| sextet(*byte)).fold(0, |word, sextet| {
         seen |= sextet;

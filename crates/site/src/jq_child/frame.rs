@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use switchback_model::jq::JqError;
+use switchback_model::program::Named;
 
 /// A frame larger than this was not sent by our other side.
 const LIMIT: u64 = 4 << 30;
@@ -14,7 +15,7 @@ const LIMIT: u64 = 4 << 30;
 /// What the child of a stream is told once, before the first batch.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Setup {
-    pub(super) program: String,
+    pub(super) parts: Vec<Part>,
     pub(super) vars: Vec<(String, Value)>,
     pub(super) seed: String,
     pub(super) indexes: BTreeMap<String, PathBuf>,
@@ -22,6 +23,27 @@ pub(super) struct Setup {
     pub(super) kind_in: Option<String>,
     pub(super) kind_out: Option<String>,
     pub(super) seconds: u64,
+}
+
+/// One of the programs that are run over the same records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The program; its name is what people know it by, such as that of its file.
+    pub program: Named,
+    /// Whether the outputs are kept, and their kinds counted; else only their number is.
+    pub kept: bool,
+}
+
+impl Part {
+    /// A program whose outputs are kept.
+    pub fn kept(program: Named) -> Part {
+        Part { program, kept: true }
+    }
+
+    /// A program whose outputs are only counted.
+    pub fn counted(program: Named) -> Part {
+        Part { program, kept: false }
+    }
 }
 
 /// Where a batch stands in its stream, before its bytes.
@@ -38,17 +60,26 @@ pub(super) struct Place {
 pub struct Tally {
     /// Records that went in.
     pub records: u64,
+    /// The same, by kind, where the question names kinds.
+    pub kinds: BTreeMap<String, u64>,
+    /// What each program gave, in their order.
+    pub given: Vec<Given>,
+}
+
+/// What one program gave.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Given {
     /// Outputs that came out.
     pub outputs: u64,
-    /// Records that went in, by kind, where the question names kinds.
-    pub kinds_in: BTreeMap<String, u64>,
-    /// Outputs, by kind, where the question names kinds.
-    pub kinds_out: BTreeMap<String, u64>,
+    /// Kept outputs, by kind, where the question names kinds.
+    pub kinds: BTreeMap<String, u64>,
 }
 
 /// What a program could not do to one record. It holds no content of the record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
+    /// Which of the programs, from 0; the first where it was none's.
+    pub part: usize,
     /// Number of the record, from 1.
     pub number: u64,
     /// Its first byte in the stream, from 0.
@@ -63,32 +94,41 @@ pub struct Refusal {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Word {
-    Done(Tally),
+    /// The counts, and how many bytes of the body are whose outputs.
+    Done(Tally, Vec<usize>),
     Refused(Refusal),
-    /// The program or one beside it does not compile, or an index cannot be opened.
-    Unusable(JqError),
+    /// A program or one beside it does not compile, or an index cannot be opened.
+    Unusable(usize, JqError),
 }
 
 impl Tally {
     /// Adds what was counted elsewhere.
     pub fn add(&mut self, other: &Tally) {
         self.records += other.records;
-        self.outputs += other.outputs;
-        for (to, from) in [(&mut self.kinds_in, &other.kinds_in), (&mut self.kinds_out, &other.kinds_out)] {
-            for (kind, count) in from {
-                *to.entry(kind.clone()).or_default() += count;
-            }
+        add(&mut self.kinds, &other.kinds);
+        for (to, from) in self.given.iter_mut().zip(&other.given) {
+            to.outputs += from.outputs;
+            add(&mut to.kinds, &from.kinds);
         }
     }
 }
 
-/// Writes a head as JSON and a body as bytes, each behind its length.
-pub(super) fn send(mut to: impl Write, head: &impl Serialize, body: &[u8]) -> io::Result<()> {
+fn add(to: &mut BTreeMap<String, u64>, from: &BTreeMap<String, u64>) {
+    for (kind, count) in from {
+        *to.entry(kind.clone()).or_default() += count;
+    }
+}
+
+/// Writes a head as JSON and a body as bytes, each behind its length. The body may lie in several pieces.
+pub(super) fn send(mut to: impl Write, head: &impl Serialize, body: &[&[u8]]) -> io::Result<()> {
     let head = serde_json::to_vec(head)?;
+    let length: usize = body.iter().map(|piece| piece.len()).sum();
     to.write_all(&(head.len() as u64).to_le_bytes())?;
-    to.write_all(&(body.len() as u64).to_le_bytes())?;
+    to.write_all(&(length as u64).to_le_bytes())?;
     to.write_all(&head)?;
-    to.write_all(body)?;
+    for piece in body {
+        to.write_all(piece)?;
+    }
     to.flush()
 }
 

@@ -9,8 +9,9 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use switchback_model::jq::{JqError, JqValue, Program, Values, World};
 use switchback_model::records::{Record, RecordError, Shape, Splitter};
 
-use super::frame::{Place, Refusal, Setup, Tally, Word, receive, send};
+use super::frame::{Given, Place, Refusal, Setup, Tally, Word, receive, send};
 use super::index::Index;
+use super::worker::NOTE;
 
 /// More kinds than this are no kinds.
 const KINDS: usize = 1000;
@@ -25,9 +26,10 @@ pub(super) fn serve(mut stdin: impl Read, mut stdout: impl Write, notes: Borrowe
         spare_seconds(setup.seconds)?;
         let (word, outputs) = match &work {
             Ok(work) => work.batch(place, batch),
-            Err(error) => (Word::Unusable(error.clone()), Vec::new()),
+            Err((part, error)) => (Word::Unusable(*part, error.clone()), Vec::new()),
         };
-        send(&mut stdout, &word, &outputs)?;
+        let pieces: Vec<&[u8]> = outputs.iter().map(Vec::as_slice).collect();
+        send(&mut stdout, &word, &pieces)?;
     }
     Ok(())
 }
@@ -41,7 +43,7 @@ fn spare_seconds(seconds: u64) -> io::Result<()> {
 
 struct Work<'a> {
     notes: BorrowedFd<'a>,
-    program: Program,
+    parts: Vec<(Program, bool)>,
     values: Values,
     id: Option<Program>,
     kind_in: Option<Program>,
@@ -80,22 +82,28 @@ impl World for Around {
 }
 
 impl<'a> Work<'a> {
-    fn new(setup: &Setup, notes: BorrowedFd<'a>) -> Result<Work<'a>, JqError> {
+    /// Compiles everything; an error says of which part it is.
+    fn new(setup: &Setup, notes: BorrowedFd<'a>) -> Result<Work<'a>, (usize, JqError)> {
         let (names, values): (Vec<_>, Vec<_>) = setup.vars.iter().cloned().unzip();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let beside =
-            |text: &Option<String>| text.as_deref().map(|text| Program::compile(text, &[])).transpose();
+        let beside = |text: &Option<String>| {
+            text.as_deref().map(|text| Program::compile(text, &[])).transpose().map_err(|error| (0, error))
+        };
         let mut indexes = BTreeMap::new();
         for (name, path) in &setup.indexes {
-            let index = Index::open(path).map_err(|error| JqError {
-                message: format!("cannot open index `{name}`: {error}"),
-                offset: None,
+            let index = Index::open(path).map_err(|error| {
+                (0, JqError { message: format!("cannot open index `{name}`: {error}"), offset: None })
             })?;
             indexes.insert(name.clone(), index);
         }
+        let mut parts = Vec::new();
+        for (number, part) in setup.parts.iter().enumerate() {
+            let program = Program::over_records(&part.program.program, &names);
+            parts.push((program.map_err(|error| (number, error))?, part.kept));
+        }
         Ok(Work {
             notes,
-            program: Program::over_records(&setup.program, &names)?,
+            parts,
             values: Values::new(values),
             id: beside(&setup.id)?,
             kind_in: beside(&setup.kind_in)?,
@@ -104,14 +112,15 @@ impl<'a> Work<'a> {
         })
     }
 
-    fn batch(&self, place: Place, batch: Vec<u8>) -> (Word, Vec<u8>) {
+    fn batch(&self, place: Place, batch: Vec<u8>) -> (Word, Vec<Vec<u8>>) {
         let batch = Bytes::from(batch);
-        let (mut tally, mut outputs) = (Tally::default(), Vec::with_capacity(batch.len()));
+        let mut tally = Tally { given: vec![Given::default(); self.parts.len()], ..Tally::default() };
+        let mut outputs = vec![Vec::new(); self.parts.len()];
         let mut splitter = Splitter::resume(Shape::Values, place.number, place.offset);
         let mut each = |record: Record<'_>| self.record(&batch, record, &mut tally, &mut outputs);
         let done = splitter.push(&batch, &mut each).and_then(|()| splitter.finish(&mut each));
         match done {
-            Ok(()) => (Word::Done(tally), outputs),
+            Ok(()) => (Word::Done(tally, outputs.iter().map(Vec::len).collect()), outputs),
             Err(refusal) => (Word::Refused(refusal), Vec::new()),
         }
     }
@@ -121,23 +130,35 @@ impl<'a> Work<'a> {
         batch: &Bytes,
         record: Record<'_>,
         tally: &mut Tally,
-        outputs: &mut Vec<u8>,
+        outputs: &mut [Vec<u8>],
     ) -> Result<(), Refusal> {
-        note(self.notes, record.number, record.offset);
-        let refusal = |id, wrong| Refusal { number: record.number, offset: record.offset, id, wrong };
+        let refusal =
+            |part, id, wrong| Refusal { part, number: record.number, offset: record.offset, id, wrong };
+        note(self.notes, &record, 0);
         // A record at the very end was held back by the splitter, so it may lie elsewhere.
         let shared = batch.as_ptr_range().contains(&record.bytes.as_ptr());
         let bytes = if shared { batch.slice_ref(record.bytes) } else { Bytes::copy_from_slice(record.bytes) };
-        let value = JqValue::read(&bytes).map_err(|error| refusal(None, error.message))?;
-        let wrong = |error: JqError| refusal(self.name(&value), error.message);
-        count(&self.kind_in, &value, &mut tally.kinds_in).map_err(wrong)?;
+        let value = JqValue::read(&bytes).map_err(|error| refusal(0, None, error.message))?;
+        let wrong = |part| {
+            let value = &value;
+            move |error: JqError| refusal(part, self.name(value), error.message)
+        };
+        count(&self.kind_in, &value, &mut tally.kinds).map_err(wrong(0))?;
         tally.records += 1;
-        for output in self.program.outputs(&value, &self.values, Some(&self.around)) {
-            let output = output.map_err(wrong)?;
-            count(&self.kind_out, &output, &mut tally.kinds_out).map_err(wrong)?;
-            tally.outputs += 1;
-            output.write(outputs).map_err(wrong)?;
-            outputs.push(b'\n');
+        for (part, (program, kept)) in self.parts.iter().enumerate() {
+            if part > 0 {
+                note(self.notes, &record, part);
+            }
+            let (given, lines) = (&mut tally.given[part], &mut outputs[part]);
+            for output in program.outputs(&value, &self.values, Some(&self.around)) {
+                let output = output.map_err(wrong(part))?;
+                given.outputs += 1;
+                if *kept {
+                    count(&self.kind_out, &output, &mut given.kinds).map_err(wrong(part))?;
+                    output.write(lines).map_err(wrong(part))?;
+                    lines.push(b'\n');
+                }
+            }
         }
         Ok(())
     }
@@ -171,16 +192,18 @@ fn count(
     Ok(())
 }
 
-/// Leaves word of the record at hand where the parent finds it after our death: at the beginning of our stderr, which is a file.
-fn note(notes: BorrowedFd<'_>, number: u64, offset: u64) {
-    let mut words = [0; 16];
-    words[..8].copy_from_slice(&number.to_le_bytes());
-    words[8..].copy_from_slice(&offset.to_le_bytes());
+/// Leaves word of the record and the program at hand where the parent finds it after our death: at the beginning of our stderr,
+/// which is a file.
+fn note(notes: BorrowedFd<'_>, record: &Record<'_>, part: usize) {
+    let mut words = [0; NOTE];
+    for (to, word) in words.chunks_exact_mut(8).zip([record.number, record.offset, part as u64]) {
+        to.copy_from_slice(&word.to_le_bytes());
+    }
     let _ = rustix::io::pwrite(notes, &words, 0);
 }
 
 impl From<RecordError> for Refusal {
     fn from(error: RecordError) -> Refusal {
-        Refusal { number: error.number, offset: error.offset, id: None, wrong: error.wrong }
+        Refusal { part: 0, number: error.number, offset: error.offset, id: None, wrong: error.wrong }
     }
 }

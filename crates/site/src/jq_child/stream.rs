@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 use switchback_model::records::{RecordError, Shape, Splitter};
 
-use super::frame::{Place, Refusal, Setup, Tally};
+use super::frame::{Given, Part, Place, Refusal, Setup, Tally};
 use super::parent::JqChild;
 use super::worker::{Slot, Worker};
 use crate::tell::{Failure, Halt, Tell, Unit};
@@ -22,14 +22,12 @@ const AHEAD: usize = 3;
 /// How often the waiting side looks around.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A program over the records of a stream.
+/// Programs over the records of a stream. Each record is read once, and given to all of them in their order.
 #[derive(Debug, Clone, Default)]
 pub struct Question {
-    /// What people know the program by: the name of its file.
-    pub name: String,
-    /// The program.
-    pub program: String,
-    /// Values of its variables.
+    /// The programs.
+    pub parts: Vec<Part>,
+    /// Values of their variables.
     pub vars: Vec<(String, Value)>,
     /// What `uuid` hashes names with.
     pub seed: String,
@@ -39,12 +37,30 @@ pub struct Question {
     pub id: Option<String>,
     /// A program that gives the kind of a record.
     pub kind_in: Option<String>,
-    /// A program that gives the kind of an output.
+    /// A program that gives the kind of an output that is kept.
     pub kind_out: Option<String>,
     /// Bytes of memory of each child, beside what it takes itself.
     pub memory: u64,
     /// How long one batch may take.
     pub patience: Duration,
+    /// Children at once; at least one.
+    pub workers: usize,
+    /// Bytes of the input where they are known, so that progress can tell how much is left.
+    pub bytes: Option<u64>,
+}
+
+impl Question {
+    /// The name of a program, for errors.
+    pub(super) fn name(&self, part: usize) -> String {
+        self.parts.get(part).map_or_else(|| "the count".to_owned(), |part| part.program.name.clone())
+    }
+
+    fn doing(&self) -> String {
+        match self.parts.len() {
+            0 | 1 => format!("running {}", self.name(0)),
+            count => format!("running {} and {} more", self.name(0), count - 1),
+        }
+    }
 }
 
 /// Why a stream did not go through. The text fits after "cannot"; no content of a record is in it.
@@ -102,8 +118,8 @@ impl Failure for StreamError {
     }
 }
 
-/// What takes the outputs: JSON Lines, in the order of the input.
-pub type Sink<'a> = dyn FnMut(&[u8]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + 'a;
+/// What takes the kept outputs of the program with that number, from 0: JSON Lines, in the order of the input.
+pub type Sink<'a> = dyn FnMut(usize, &[u8]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + 'a;
 
 pub(super) struct Job {
     seq: u64,
@@ -111,7 +127,14 @@ pub(super) struct Job {
     pub(super) bytes: Vec<u8>,
 }
 
-pub(super) type Answer = Result<(Tally, Vec<u8>), StreamError>;
+pub(super) struct Answered {
+    pub(super) tally: Tally,
+    /// How many bytes of the outputs are of which program.
+    pub(super) lengths: Vec<usize>,
+    pub(super) outputs: Vec<u8>,
+}
+
+pub(super) type Answer = Result<Answered, StreamError>;
 
 struct Done {
     seq: u64,
@@ -120,7 +143,7 @@ struct Done {
 }
 
 impl JqChild {
-    /// Runs a program over every record of `input` in `workers` children, and gives the outputs to `sink` in the order of the
+    /// Runs programs over every record of `input` in several children, and gives the outputs to `sink` in the order of the
     /// input. Memory is that of a few batches and of the largest record, whatever the size of the stream.
     ///
     /// The error is that of the first record with one, however many children there are.
@@ -128,13 +151,12 @@ impl JqChild {
         &self,
         question: &Question,
         (shape, input): (Shape, &mut (dyn Read + Send)),
-        workers: usize,
         sink: &mut Sink<'_>,
         tell: &Tell,
     ) -> Result<Tally, StreamError> {
-        let workers = workers.max(1);
+        let workers = question.workers.max(1);
         let setup = Setup {
-            program: question.program.clone(),
+            parts: question.parts.clone(),
             vars: question.vars.clone(),
             seed: question.seed.clone(),
             indexes: question.indexes.clone(),
@@ -188,8 +210,9 @@ fn collect(
     slots: &[Slot],
     tell: &Tell,
 ) -> Result<Tally, StreamError> {
-    let (mut waiting, mut next, mut total, mut bytes) = (BTreeMap::new(), 0_u64, Tally::default(), 0_u64);
-    let doing = format!("running {}", question.name);
+    let (mut waiting, mut next, mut bytes) = (BTreeMap::new(), 0_u64, 0_u64);
+    let mut total = Tally { given: vec![Given::default(); question.parts.len()], ..Tally::default() };
+    let doing = question.doing();
     loop {
         match results.recv_timeout(LOOK) {
             Ok(result) => drop(waiting.insert(result.seq, result)),
@@ -199,14 +222,19 @@ fn collect(
         tell.go_on()?;
         slots.iter().for_each(|slot| slot.end_if_late(question.patience));
         while let Some(result) = waiting.remove(&next) {
-            let (tally, outputs) = result.answer?;
-            if !outputs.is_empty() {
-                sink(&outputs).map_err(StreamError::Sink)?;
+            let answered = result.answer?;
+            let mut rest = answered.outputs.as_slice();
+            for (part, length) in answered.lengths.iter().enumerate() {
+                let (outputs, after) = rest.split_at_checked(*length).unwrap_or((rest, &[]));
+                rest = after;
+                if !outputs.is_empty() {
+                    sink(part, outputs).map_err(StreamError::Sink)?;
+                }
             }
-            total.add(&tally);
+            total.add(&answered.tally);
             next += 1;
             bytes += result.input;
-            tell.progress(&doing, bytes, None, Unit::Bytes);
+            tell.progress(&doing, bytes, question.bytes, Unit::Bytes);
             let _ = tokens.send(());
         }
     }

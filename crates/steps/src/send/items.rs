@@ -23,7 +23,7 @@ use switchback_model::program::Named;
 use switchback_model::record;
 use switchback_model::records::Shape;
 use switchback_site::http::{Headers, HttpError, Url, put};
-use switchback_site::jq_child::Question;
+use switchback_site::jq_child::{Part, Question};
 use switchback_site::{Failure, Halt, Site, Unit};
 
 /// How many requests are under way at once, unless the playbook says otherwise.
@@ -160,8 +160,7 @@ impl Items {
         work: &Work<'_>,
     ) -> Result<u64, StepError> {
         let question = Question {
-            name: self.item.name.clone(),
-            program: self.item.program.clone(),
+            parts: vec![Part::kept(self.item.clone())],
             vars: vec![("now".to_owned(), work.now.into())],
             seed: work.run.to_owned(),
             memory: MEMORY,
@@ -172,7 +171,7 @@ impl Items {
             File::open(sent).map_err(|e| StepError::failed(format!("read {}: {e}", sent.display())))?;
         let shape = step.from.format.shape().unwrap_or(Shape::Values);
         let mut number = 0;
-        let mut sink = |lines: &[u8]| {
+        let mut sink = |_: usize, lines: &[u8]| {
             for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
                 number += 1;
                 if known.contains(&number) {
@@ -190,10 +189,8 @@ impl Items {
             }
             Ok(())
         };
-        let streamed = site
-            .jq()
-            .stream(&question, (shape, &mut input), 1, &mut sink, work.tell)
-            .map_err(StepError::from);
+        let streamed =
+            site.jq().stream(&question, (shape, &mut input), &mut sink, work.tell).map_err(StepError::from);
         // The others end when there is no more to take.
         drop(jobs);
         streamed?;
