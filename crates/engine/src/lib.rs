@@ -2,6 +2,7 @@
 //! The step contract, the planner, the journal and the one loop. It knows no step kind and no view.
 
 mod artifacts;
+mod broken;
 pub mod bus;
 mod cover;
 pub mod detect;

@@ -55,16 +55,9 @@ fn go_back(state: &RunState) -> Move {
     for (i, step) in state.steps.iter().enumerate().rev() {
         match step {
             StepState::Stuck(..) => return Move::Stop(Outcome::Stuck),
-            step if broken_undo_skips(step) => continue,
             step if step.before().is_some() => return Move::Undo(i),
             _ => continue,
         }
     }
     Move::Close(Outcome::RolledBack)
-}
-
-/// Always false, but in the build that proves that the crash suite notices a skipped undo.
-fn broken_undo_skips(step: &StepState) -> bool {
-    cfg!(feature = "broken-undo-skips-failed")
-        && matches!(step, StepState::Failed(..) | StepState::Started(_))
 }

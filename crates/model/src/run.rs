@@ -190,11 +190,7 @@ impl RunState {
                 let up = self.turn.is_none() && self.committed.is_some();
                 let legal = match outcome {
                     Outcome::Upgraded => up && self.steps.iter().all(StepState::is_done),
-                    // The build that skips an undo on purpose has to be caught by what it does to the site, not here.
-                    Outcome::RolledBack => {
-                        cfg!(feature = "broken-undo-skips-failed")
-                            || self.steps.iter().all(|step| step.before().is_none())
-                    }
+                    Outcome::RolledBack => self.steps.iter().all(|step| step.before().is_none()),
                     // A run that is stuck or held is open: a person will take it on.
                     Outcome::Stuck | Outcome::Held => false,
                 };
