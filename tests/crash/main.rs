@@ -16,6 +16,8 @@ mod kill_points;
 #[path = "../support/lab.rs"]
 mod lab;
 mod lies;
+#[path = "../support/own_service.rs"]
+mod own_service;
 mod postgres;
 mod private;
 #[path = "../support/program.rs"]

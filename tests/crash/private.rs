@@ -2,6 +2,7 @@
 
 use crate::ends::exact;
 use crate::lab::{Ended, Verb, live, load, make_plan};
+use crate::own_service;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,19 +29,12 @@ struct Site {
     database: PathBuf,
     plan: Plan,
     state: StateDir,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Drop for Site {
     fn drop(&mut self) {
-        // Whatever still runs here was started by a run of this test.
-        let record = self.state.services().join("app.service");
-        let text = std::fs::read_to_string(record).unwrap_or_default();
-        let Some(pid) = text.lines().find_map(|line| line.strip_prefix("pid ")) else { return };
-        let argv = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        if String::from_utf8_lossy(&argv).contains(&self._folder.path().display().to_string()) {
-            let _ = std::process::Command::new("kill").args(["-9", pid]).status();
-        }
+        own_service::end(&self.state.services().join("app.service"), self.folder.path());
     }
 }
 
@@ -73,20 +67,11 @@ fn site_of(journal_mode: &str, playbook: &str, proof: &str) -> Site {
         folder.path(),
         &state,
     );
-    Site { database, plan, state, _folder: folder }
+    Site { database, plan, state, folder }
 }
 
 fn site_file(database: &Path, folder: &Path) -> String {
-    // The folder is a filter that matches no test; by it the process is known from that of another test.
-    let program = std::env::current_exe().unwrap();
-    let argv = serde_json::json!([
-        program,
-        "private::migrates_and_stays",
-        folder,
-        "--exact",
-        "--ignored",
-        "--nocapture"
-    ]);
+    let argv = own_service::argv("private::migrates_and_stays", folder);
     let database = serde_json::json!(database);
     format!(
         "playbook: private\ninputs:\n  database: {database}\n  service:\n    process:\n      old: {{argv: [sleep, '600']}}\n      \

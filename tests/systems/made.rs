@@ -1,7 +1,8 @@
 //! A new release that makes its SQLite database by itself when it is started privately, by the real binary: the database is
 //! not there before the upgrade, and not after the way back.
 
-use crate::support::{BINARY, Ran, kill};
+use crate::own_service;
+use crate::support::{BINARY, Ran};
 use rusqlite::Connection;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -48,17 +49,8 @@ impl Site {
     }
 
     fn write_site_file(&self, database: &str) {
-        // The folder is a filter that matches no test; by it the process is known from that of another test.
-        let (folder, database) = (self.folder.path(), self.path(database));
-        let program = std::env::current_exe().unwrap();
-        let argv = serde_json::json!([
-            program,
-            "made::makes_and_stays",
-            folder,
-            "--exact",
-            "--ignored",
-            "--nocapture"
-        ]);
+        let (argv, database) =
+            (own_service::argv("made::makes_and_stays", self.folder.path()), self.path(database));
         let text = format!(
             "playbook: playbook.yaml\ninputs:\n  old: old.db\n  database: {database:?}\n  service:\n    process:\n      \
              old: {{argv: [sleep, '600']}}\n      new: {{argv: {argv}, env: {{MADE_DB: {database:?}}}}}\n      grace: 10\n"
@@ -89,16 +81,12 @@ impl Site {
         names
     }
 
-    fn service_pid(&self) -> Option<i32> {
-        let text = fs::read_to_string(self.path(".switchback/services/app.service")).ok()?;
-        text.lines().find_map(|line| line.strip_prefix("pid "))?.parse().ok()
+    fn record(&self) -> PathBuf {
+        self.path(".switchback/services/app.service")
     }
 
     fn runs(&self) -> bool {
-        self.service_pid().is_some_and(|pid| {
-            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&line).contains(&self.folder.path().display().to_string())
-        })
+        own_service::running(&self.record(), self.folder.path()).is_some()
     }
 
     #[track_caller]
@@ -122,10 +110,7 @@ impl Site {
 
 impl Drop for Site {
     fn drop(&mut self) {
-        // Whatever runs here was started by the binary that this test ran.
-        if self.runs() {
-            kill(self.service_pid().unwrap());
-        }
+        own_service::end(&self.record(), self.folder.path());
     }
 }
 

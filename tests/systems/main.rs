@@ -17,6 +17,8 @@ mod journals;
 mod locks;
 mod made;
 mod odd;
+#[path = "../support/own_service.rs"]
+mod own_service;
 mod postgres;
 mod refused;
 mod rights;

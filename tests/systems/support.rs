@@ -116,7 +116,7 @@ impl Site {
         };
         let site = Site { folder, database, port, spec, before: None };
         let playbook = if options.playbook.is_empty() { "duplistatus" } else { "playbook" };
-        site.write_playbook(options.playbook);
+        copy_playbook("duplistatus", &site.path("playbook"), options.playbook);
         site.write_site_file(playbook, "v0.7.27");
         site
     }
@@ -163,23 +163,6 @@ impl Site {
         site.go_on("0");
         let before = site.before.clone().unwrap();
         (site, before)
-    }
-
-    fn write_playbook(&self, changes: &[(&str, &str)]) {
-        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../playbooks/duplistatus");
-        let ours = self.path("playbook");
-        std::fs::create_dir(&ours).unwrap();
-        for entry in std::fs::read_dir(shipped).unwrap() {
-            let entry = entry.unwrap();
-            let mut text = std::fs::read_to_string(entry.path()).unwrap();
-            if entry.file_name() == "playbook.yaml" {
-                for (from, to) in changes {
-                    assert!(text.contains(from), "the playbook does not contain {from:?}");
-                    text = text.replace(from, to);
-                }
-            }
-            std::fs::write(ours.join(entry.file_name()), text).unwrap();
-        }
     }
 
     /// Writes the site file for a playbook and a release.
@@ -368,6 +351,23 @@ pub struct StopAtEnd<'a>(pub &'a AtomicBool);
 impl Drop for StopAtEnd<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Copies the shipped playbook of this name with changes.
+pub fn copy_playbook(name: &str, into: &Path, changes: &[(&str, &str)]) {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../playbooks").join(name);
+    std::fs::create_dir(into).unwrap();
+    for entry in std::fs::read_dir(shipped).unwrap() {
+        let entry = entry.unwrap();
+        let mut text = std::fs::read_to_string(entry.path()).unwrap();
+        if entry.file_name() == "playbook.yaml" {
+            for (from, to) in changes {
+                assert!(text.contains(from), "the playbook does not contain {from:?}");
+                text = text.replace(from, to);
+            }
+        }
+        std::fs::write(into.join(entry.file_name()), text).unwrap();
     }
 }
 

@@ -47,6 +47,18 @@ fn moment(round: u64, life: u64) -> Duration {
     Duration::from_millis(20 + (round * 197 + life * 131) % 700)
 }
 
+/// One more move, which nothing disturbs, brings what the killed ones left to its end.
+fn assert_ends(server: &Server, one: &Place, to: &Place, how: &str) {
+    assert_eq!(run(&moves(), one, to).unwrap().rows, ROWS, "{how}");
+    assert_proven(&moves(), one, to);
+    // So many rows are expected that indexes come after them: kills fall between.
+    let after = "SELECT count(*) FROM switchback.cursor WHERE part LIKE 'aside %' AND done";
+    assert_eq!(server.value(to, after), "3", "{how}");
+    let indexes =
+        "SELECT string_agg(indexdef, ' ' ORDER BY indexname) FROM pg_indexes WHERE schemaname = 'new'";
+    assert_eq!(server.value(to, indexes), INDEXES, "{how}");
+}
+
 #[test]
 fn a_killed_server_loses_nothing_and_doubles_nothing() {
     let mut server = Server::start(Durability::Full);
@@ -67,20 +79,7 @@ fn a_killed_server_loses_nothing_and_doubles_nothing() {
             killed += u64::from(failed);
             server.cluster.restart().unwrap();
         }
-        assert_eq!(run(&moves(), &one, to).unwrap().rows, ROWS, "round {round}");
-        assert_proven(&moves(), &one, to);
-        // So many rows are expected that indexes come after them: kills fall between.
-        assert_eq!(
-            server.value(to, "SELECT count(*) FROM switchback.cursor WHERE part LIKE 'aside %' AND done"),
-            "3"
-        );
-        assert_eq!(
-            server.value(
-                to,
-                "SELECT string_agg(indexdef, ' ' ORDER BY indexname) FROM pg_indexes WHERE schemaname = 'new'"
-            ),
-            INDEXES
-        );
+        assert_ends(&server, &one, to, &format!("round {round}"));
     }
     assert!(killed > 0, "no move was still at work when its server died");
 }
@@ -117,20 +116,7 @@ fn a_killed_process_loses_nothing_and_doubles_nothing() {
             child.kill().unwrap();
             killed += u64::from(!child.wait().unwrap().success());
         }
-        assert_eq!(run(&moves(), &one, to).unwrap().rows, ROWS, "round {round}");
-        assert_proven(&moves(), &one, to);
-        // So many rows are expected that indexes come after them: kills fall between.
-        assert_eq!(
-            server.value(to, "SELECT count(*) FROM switchback.cursor WHERE part LIKE 'aside %' AND done"),
-            "3"
-        );
-        assert_eq!(
-            server.value(
-                to,
-                "SELECT string_agg(indexdef, ' ' ORDER BY indexname) FROM pg_indexes WHERE schemaname = 'new'"
-            ),
-            INDEXES
-        );
+        assert_ends(&server, &one, to, &format!("round {round}"));
     }
     assert!(killed > 0, "no move was still at work when its process died");
 }

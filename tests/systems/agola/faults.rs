@@ -1,8 +1,8 @@
 //! Every fault of the lab by name, every broken input, and the mistakes of the vendor's guide: refused with nothing
 //! changed, taken back, or survived; never silent.
 
-use super::{Installation, Options, copy_playbook, each};
-use crate::support::{BINARY, Ran};
+use super::{Installation, Options, each};
+use crate::support::{BINARY, Ran, copy_playbook};
 use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::Duration;
@@ -168,7 +168,7 @@ fn feed(component: Component, name: &str, words: &[&str], playbook: &[(&str, &st
 /// What `validate` says to a copy of the playbook with a mistake in it.
 fn validate(change: (&str, &str)) -> Ran {
     let folder = tempfile::tempdir().unwrap();
-    copy_playbook(&folder.path().join("agola"), &[change]);
+    copy_playbook("agola", &folder.path().join("agola"), &[change]);
     let mut command = Command::new(BINARY);
     command.args(["validate", "agola/playbook.yaml"]).current_dir(folder.path()).env("NO_COLOR", "1");
     Ran::of(&command.output().unwrap())

@@ -6,7 +6,7 @@ mod kills;
 mod traps;
 mod ways;
 
-use crate::support::{BINARY, Ran};
+use crate::support::{BINARY, Ran, copy_playbook};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -71,7 +71,7 @@ impl Installation {
         let mut text = site_text(&site.lab, &more);
         if !options.playbook.is_empty() {
             let playbook = site.folder.path().join("playbook");
-            copy_playbook(&playbook, options.playbook);
+            copy_playbook("agola", &playbook, options.playbook);
             let playbook = Value::from(playbook.display().to_string());
             text = text.replacen("playbook: agola", &format!("playbook: {playbook}"), 1);
         }
@@ -413,23 +413,6 @@ fn tails(logs: &Path) -> Vec<String> {
         tails.push(format!("{}: {}", path.display(), text.lines().last().unwrap_or_default()));
     });
     tails
-}
-
-/// Copies the shipped playbook with changes.
-fn copy_playbook(into: &Path, changes: &[(&str, &str)]) {
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../playbooks/agola");
-    std::fs::create_dir(into).unwrap();
-    for entry in std::fs::read_dir(shipped).unwrap() {
-        let entry = entry.unwrap();
-        let mut text = std::fs::read_to_string(entry.path()).unwrap();
-        if entry.file_name() == "playbook.yaml" {
-            for (from, to) in changes {
-                assert!(text.contains(from), "the playbook does not contain {from:?}");
-                text = text.replace(from, to);
-            }
-        }
-        std::fs::write(into.join(entry.file_name()), text).unwrap();
-    }
 }
 
 /// Does something for every thing of a list, a few at a time: an upgrade waits more than it works.
