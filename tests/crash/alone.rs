@@ -44,7 +44,7 @@ pub fn run(name: &str, cases: impl Fn(Share)) {
 
 /// What the cases say, for whoever asks for output.
 #[allow(clippy::print_stdout)]
-fn print_lines(text: &str) {
+pub fn print_lines(text: &str) {
     for line in text.lines().filter(|line| line.starts_with("crash:")) {
         println!("{line}");
     }

@@ -11,6 +11,7 @@ mod cuts;
 mod ends;
 mod full_disk;
 mod half_commit;
+mod http;
 mod kill_moments;
 mod kill_points;
 #[path = "../support/lab.rs"]
@@ -29,3 +30,4 @@ mod server;
 mod signals;
 mod slow_stop;
 mod unswept;
+mod window;

@@ -125,6 +125,11 @@ impl Drop for Lab {
 
 /// One life of the last run of `state`, or of a new one of `plan`: what the program does, without its words.
 pub fn live(plan: &Plan, state: &StateDir, verb: Verb, tell: Tell) -> Ended {
+    live_seen(plan, state, verb, tell, Bus::default())
+}
+
+/// The same, with somebody who looks on.
+pub fn live_seen(plan: &Plan, state: &StateDir, verb: Verb, tell: Tell, bus: Bus) -> Ended {
     let registry = switchback_steps::registry();
     let mut session = match (state.latest().unwrap(), verb) {
         (Some((dir, _)), _) => patiently(|| {
@@ -142,16 +147,16 @@ pub fn live(plan: &Plan, state: &StateDir, verb: Verb, tell: Tell) -> Ended {
         Some(outcome) => return Ended::With(outcome),
         None => {}
     }
-    match moved(&mut session, verb, tell) {
+    match moved(&mut session, verb, tell, bus) {
         Ok(ended) => ended,
         Err(RunError::Cut) => Ended::Cut,
         Err(error) => Ended::Refused(error.to_string()),
     }
 }
 
-fn moved(session: &mut Session, verb: Verb, tell: Tell) -> Result<Ended, RunError> {
+fn moved(session: &mut Session, verb: Verb, tell: Tell, bus: Bus) -> Result<Ended, RunError> {
     let accepted = LOSSES.map(str::to_owned).to_vec();
-    let mut runner = session.begin(accepted, Bus::default(), tell, false)?;
+    let mut runner = session.begin(accepted, bus, tell, false)?;
     if verb == Verb::Back && runner.state().turn.is_none() {
         runner.note(Record::RollbackStarted { turn: Turn::Asked { losing: Vec::new() } })?;
     }
