@@ -8,7 +8,8 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use switchback_labs::cluster::Durability;
 
-fn template() -> &'static (Template, Ends) {
+/// Installations that copy for a while, and their ends.
+pub fn template() -> &'static (Template, Ends) {
     static TEMPLATE: OnceLock<(Template, Ends)> = OnceLock::new();
     TEMPLATE.get_or_init(|| {
         let template = Template::of(Server::start(Durability::None), 2_000);

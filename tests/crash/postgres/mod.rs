@@ -1,5 +1,6 @@
 //! The same of an upgrade of PostgreSQL databases: our process is killed, and the server is.
 
+mod cuts;
 mod faults;
 mod kill_moments;
 mod kill_points;

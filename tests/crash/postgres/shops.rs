@@ -1,7 +1,7 @@
 //! An installation of shops in two databases of one server, upgraded by the real program, and the only two states in which an
 //! upgrade may leave it.
 
-use crate::lab::PROGRAM;
+use crate::lab::{PROGRAM, load, make_plan};
 use crate::program::run;
 use crate::server::Server;
 use std::fmt::Write as _;
@@ -9,6 +9,7 @@ use std::process::{Child, Command};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 use switchback_engine::state_dir::StateDir;
+use switchback_model::plan::Plan;
 use switchback_model::record::Record;
 use switchback_model::run::{RunState, StepState};
 use switchback_site::Tell;
@@ -22,6 +23,9 @@ const FILES: [(&str, &str); 5] = [
     ("archive.sql", include_str!("archive.sql")),
     ("schemas.sql", "SELECT name FROM public.shops"),
 ];
+
+const CONFIG: &str =
+    "# Read at start.\nshop:\n  schemas: [east,  north] # and others\n  old: 'yes'\nothers: 1\n";
 
 /// What every installation is copied from: as many rows a shop, on one server.
 pub struct Template {
@@ -76,11 +80,13 @@ impl Template {
         for (name, text) in FILES {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
+        std::fs::write(folder.path().join("config.yaml"), CONFIG).unwrap();
         let url = |name: &str| self.server().cluster.url(name);
         let site = format!(
-            "playbook: playbook.yaml\ninputs:\n  database: \"{}\"\n  archive: \"{}\"\n",
+            "playbook: playbook.yaml\ninputs:\n  database: \"{}\"\n  archive: \"{}\"\n  config: {}\n",
             url(&shops),
-            url(&archive)
+            url(&archive),
+            folder.path().join("config.yaml").display(),
         );
         std::fs::write(folder.path().join("site.yaml"), site).unwrap();
         let state = StateDir::at(folder.path().join(".switchback"));
@@ -110,9 +116,9 @@ pub struct Shops<'a> {
     pub folder: TempDir,
 }
 
-/// The content of all schemas: of v1, of v2, of the archive.
+/// The content of all schemas, of v1, of v2, of the archive; and the config.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Content([Fingerprint; 3]);
+pub struct Content([Fingerprint; 3], String);
 
 /// The two legal ends.
 #[derive(Debug, Clone)]
@@ -138,6 +144,19 @@ impl Shops<'_> {
 
     pub fn apply(&self) -> Command {
         self.verb(&["apply", "--yes"])
+    }
+
+    /// A plan, for sessions in process.
+    pub fn plan(&self) -> Plan {
+        let text = |name: &str| std::fs::read_to_string(self.folder.path().join(name)).unwrap();
+        let files = FILES.iter().skip(1).map(|(name, _)| ((*name).to_owned(), text(name))).collect();
+        self.state.make().unwrap();
+        make_plan(
+            &load("shops", text(FILES[0].0), files),
+            &text("site.yaml"),
+            self.folder.path(),
+            &self.state,
+        )
     }
 
     /// Changes a file of the playbook.
@@ -168,7 +187,9 @@ impl Shops<'_> {
             Fingerprint::read(&place, &schemas, &Tell::quiet()).unwrap()
         };
         let v1 = ["east", "north", "O'Brien \"lab\"; DROP", "public", "south"];
-        Content([read(&self.shops, &v1), read(&self.shops, &["shop"]), read(&self.archive, &["archive"])])
+        let databases =
+            [read(&self.shops, &v1), read(&self.shops, &["shop"]), read(&self.archive, &["archive"])];
+        Content(databases, std::fs::read_to_string(self.folder.path().join("config.yaml")).unwrap())
     }
 
     /// Takes the run up, or back, in one undisturbed life, and looks whether that is the end that was asked for. A program
@@ -221,6 +242,9 @@ impl Shops<'_> {
         let now = self.content();
         let pairs = wanted_content.0.iter().zip(&now.0);
         let mut complaints: Vec<String> = pairs.flat_map(|(wanted, now)| wanted.differences(now)).collect();
+        if wanted_content.1 != now.1 {
+            complaints.push(format!("the config is {}, and not {}", now.1, wanted_content.1));
+        }
         complaints.extend(self.left_behind());
         assert!(complaints.is_empty(), "{how}: the site is not as {wanted:?} wants it: {complaints:#?}");
     }
