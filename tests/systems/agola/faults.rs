@@ -3,9 +3,9 @@
 
 use super::{Installation, Options, each};
 use crate::support::{BINARY, Ran, copy_playbook};
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::process::Command;
-use std::time::Duration;
 use switchback_labs::agola::{Component, Fault, broken_inputs};
 
 /// Refused when planning, with these words, and nothing is changed.
@@ -136,10 +136,9 @@ fn an_export_that_lost_its_end_is_seen_where_the_records_left_are_sound() {
 
 /// Serves a broken input from maintenance on, and looks what comes of it.
 fn feed(component: Component, name: &str, words: &[&str], playbook: &[(&str, &str)]) {
-    let mut options = Options { playbook, ..Options::default() };
-    // Between the mode that is asked for and the export there is time to break it.
-    options.lab.delay = Duration::from_millis(200);
-    let site = Installation::of(&options);
+    let site = Installation::of(&Options { playbook, ..Options::default() });
+    // There is no maintenance, and so no export, before it is broken.
+    site.lab.switch("traps.never-enters@configstore", json!(1)).unwrap();
     let before = site.everything();
     let folder = site.path("var").join(component.name()).join("export");
     let whole = site.ask(component, "/api/v1alpha/export").unwrap().body;
@@ -149,6 +148,7 @@ fn feed(component: Component, name: &str, words: &[&str], playbook: &[(&str, &st
         std::fs::rename(&folder, site.path("lab/whole")).unwrap();
         std::fs::create_dir(&folder).unwrap();
         std::fs::write(folder.join(first), &broken).unwrap();
+        site.lab.switch("traps", json!({})).unwrap();
         // An old service that cannot read its records would not answer behind maintenance either.
         site.wait_until("the export is read", || site.goes_back() || site.begun("stop-runservice"));
         std::fs::remove_dir_all(&folder).unwrap();

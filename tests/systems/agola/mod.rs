@@ -20,6 +20,10 @@ use switchback_site::http::{self, Response, Url};
 use switchback_site::service::{Service, ServiceSpec, State, Which};
 use tempfile::TempDir;
 
+/// A step that a test puts before another one, to do something between: the run waits there for [`Installation::go_on`], or
+/// for the end of the lab.
+const HOLD: &str = "      - ensure: {id: hold, run: [sh, -c, \"while [ -d LAB ] && [ ! -e LAB/go-on ]; do sleep 0.02; done\"], matches: ''}\n";
+
 /// Every file and folder by its name: its mode, and its bytes.
 type Everything = BTreeMap<String, (u32, Option<Vec<u8>>)>;
 
@@ -72,6 +76,9 @@ impl Installation {
         if !options.playbook.is_empty() {
             let playbook = site.folder.path().join("playbook");
             copy_playbook("agola", &playbook, options.playbook);
+            let file = playbook.join("playbook.yaml");
+            let held = std::fs::read_to_string(&file).unwrap().replace("LAB", &shell_word(&site.path("lab")));
+            std::fs::write(&file, held).unwrap();
             let playbook = Value::from(playbook.display().to_string());
             text = text.replacen("playbook: agola", &format!("playbook: {playbook}"), 1);
         }
@@ -368,6 +375,11 @@ impl Installation {
         }
     }
 
+    /// Lets a run go on that is at [`HOLD`].
+    fn go_on(&self) {
+        std::fs::write(self.path("lab/go-on"), "").unwrap();
+    }
+
     /// Applies, and does something as soon as a step has begun.
     fn apply_and_when(&self, id: &str, then: impl FnOnce(&Installation) + Send) -> Ran {
         let words = self.words_of_apply();
@@ -413,6 +425,13 @@ fn tails(logs: &Path) -> Vec<String> {
         tails.push(format!("{}: {}", path.display(), text.lines().last().unwrap_or_default()));
     });
     tails
+}
+
+/// A path that a shell takes for one word as it stands.
+fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte)), "{text}");
+    text
 }
 
 /// Does something for every thing of a list, a few at a time: an upgrade waits more than it works.

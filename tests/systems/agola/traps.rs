@@ -1,6 +1,6 @@
 //! What goes wrong once the upgrade has begun, in the old version or in the new one, and stays wrong for a while.
 
-use super::{Installation, Options, each};
+use super::{HOLD, Installation, Options, each};
 use serde_json::json;
 use switchback_labs::agola::Component;
 
@@ -12,6 +12,14 @@ const SHORT: [(&str, &str); 4] = [
     ("          settles: ", "          within: 3s\n          settles: "),
 ];
 
+/// The same, waiting before the new services enter maintenance.
+fn short_and_held() -> Installation {
+    let enter = "      - maintenance: {enter: [new_runservice";
+    let held = format!("{HOLD}{enter}");
+    let playbook = [&SHORT[..], &[(enter, held.as_str())]].concat();
+    Installation::of(&Options { playbook: &playbook, ..Options::default() })
+}
+
 fn short() -> Installation {
     Installation::of(&Options { playbook: &SHORT, ..Options::default() })
 }
@@ -20,16 +28,25 @@ fn short() -> Installation {
 fn a_mode_that_does_not_come_is_waited_for_and_given_up() {
     // Where the old service does not heed, where the new one does not, and where that stays in it.
     let cases = [
-        ("never-enters@runservice", "stop-gateway", "enter maintenance of old_runservice"),
-        ("never-enters@configstore", "stop-gateway", "enter maintenance of old_configstore"),
-        ("never-enters@runservice", "start-runservice", "enter maintenance of new_runservice"),
-        ("never-leaves@configstore", "start-runservice", "leave maintenance of new_configstore"),
+        ("never-enters@runservice", "enter maintenance of old_runservice"),
+        ("never-enters@configstore", "enter maintenance of old_configstore"),
+        ("never-enters@runservice", "enter maintenance of new_runservice"),
+        ("never-leaves@configstore", "leave maintenance of new_configstore"),
     ];
-    each(&cases, |(trap, at, failed)| {
-        let site = short();
+    each(&cases, |(trap, failed)| {
+        let site = short_and_held();
         let before = site.everything();
+        let spring = || site.lab.switch(&format!("traps.{trap}"), json!(1)).unwrap();
+        // What the old service has to heed is set before the run, what the old one is not to meet behind it.
+        let at = if failed.contains("old_") { "stop-gateway" } else { "hold" };
+        if at == "stop-gateway" {
+            spring();
+        }
         let ran = site.apply_and_when(at, |site| {
-            site.lab.switch(&format!("traps.{trap}"), json!(1)).unwrap();
+            if at == "hold" {
+                spring();
+                site.go_on();
+            }
             site.wait_until("the run goes back", || site.goes_back());
             site.lab.switch("traps", json!({})).unwrap();
         });
@@ -42,11 +59,10 @@ fn a_mode_that_does_not_come_is_waited_for_and_given_up() {
 fn a_mode_that_does_not_end_leaves_the_way_back_open_until_it_does() {
     let site = short();
     let before = site.everything();
-    let ran = site.apply_and_when("stop-gateway", |site| {
-        site.lab.switch("traps.never-enters@configstore", json!(1)).unwrap();
-        site.lab.switch("traps.never-leaves@runservice", json!(1)).unwrap();
-    });
-    ran.expect(
+    for trap in ["never-enters@configstore", "never-leaves@runservice"] {
+        site.lab.switch(&format!("traps.{trap}"), json!(1)).unwrap();
+    }
+    site.apply().expect(
         21,
         &[
             "cannot bring old_runservice out of maintenance",
@@ -86,10 +102,13 @@ fn an_import_that_never_takes_all_is_taken_back() {
 
 #[test]
 fn a_run_that_is_archived_late_is_waited_for() {
-    let mut site = Installation::of(&Options::default());
+    let proof = "      - ensure:\n          says: \"prove that every run that has ended";
+    let held = format!("{HOLD}{proof}");
+    let mut site = Installation::of(&Options { playbook: &[(proof, &held)], ..Options::default() });
     // It comes with the first export behind the plan, and is shown before it is in the next one.
-    site.apply_and_when("stop-gateway", |site| {
+    site.apply_and_when("hold", |site| {
         site.lab.switch("traps.late-run@runservice", json!(1)).unwrap();
+        site.go_on();
     })
     .expect(0, &["upgraded"]);
     let counts = site.counts(Component::Runservice);
