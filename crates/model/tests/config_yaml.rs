@@ -181,6 +181,11 @@ fn what_is_shared_is_not_changed() {
     refused(yaml().set(shared, "base.new", &text("y")), "shared as `&b`");
     refused(yaml().delete(shared, "base"), "shared as `&b`");
     refused(yaml().set(shared, "base.list", &text("y")), "shared as");
+    // What is used nowhere but in the value goes with it.
+    let own = "a: {url: &u http://x, web: *u}\nb: 1\n";
+    assert_eq!(yaml().delete(own, "a").unwrap(), "b: 1\n");
+    assert_eq!(yaml().set(own, "a", &text("y")).unwrap(), "a: y\nb: 1\n");
+    refused(yaml().delete(own, "a.url"), "shared as `&u` with line 1");
     refused(yaml().delete(shared, "web.image"), "merge key");
     refused(yaml().set(shared, "web.own.x", &text("y")), "an alias");
     set(

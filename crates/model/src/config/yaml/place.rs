@@ -155,12 +155,20 @@ pub(super) fn is_nothing(node: &Node) -> bool {
     null && node.tag.is_none()
 }
 
-/// Refuses a change that others would see: an anchor that is used elsewhere, on the way or (`inside`) in the value itself.
+/// Refuses a change that others would see: an anchor that is used elsewhere, on the way or (`inside`) in the value itself. What
+/// is used nowhere but in that value goes with it.
 pub(super) fn refuse_shared(doc: &Doc<'_>, way: &Way<'_>, key: &str, inside: bool) -> Result<(), EditError> {
     let used = |anchor: &Anchor| doc.uses.contains_key(&anchor.id);
     let carries = |node: &Node| node.anchor.as_ref().is_some_and(used);
-    let on_the_way = way.nodes.iter().copied().find(|node| carries(node));
-    let shared = on_the_way.or_else(|| if inside { find(way.node(), &carries) } else { None });
+    let (own, above) = (way.node(), &way.nodes[..way.nodes.len() - 1]);
+    let whole = own.outer..own.end;
+    let outside = |anchor: &Anchor| {
+        doc.uses.get(&anchor.id).is_some_and(|uses| uses.iter().any(|at| !(inside && whole.contains(at))))
+    };
+    let leads_out = |node: &Node| node.anchor.as_ref().is_some_and(outside);
+    let on_the_way =
+        above.iter().copied().find(|node| carries(node)).or(Some(own).filter(|node| leads_out(node)));
+    let shared = on_the_way.or_else(|| if inside { find(own, &leads_out) } else { None });
     let Some((node, anchor)) = shared.and_then(|node| Some((node, node.anchor.as_ref()?))) else {
         return Ok(());
     };
