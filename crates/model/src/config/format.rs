@@ -30,8 +30,21 @@ pub trait Format {
     fn overlap(&self, one: &str, other: &str) -> bool;
     /// Returns where the values stand whose keys look secret.
     fn secrets(&self, text: &str) -> Vec<Range<usize>>;
+    /// Returns every scalar value, in the order of the file. What stands there by an alias is returned where its anchor is.
+    fn leaves(&self, text: &str) -> Result<Vec<Leaf>, EditError>;
     /// Returns the lines in which a value refers to a key, counted from one.
     fn references(&self, text: &str, key: &str) -> Vec<usize>;
+}
+
+/// A scalar value of a file, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaf {
+    /// Its key, as an edit names it.
+    pub key: String,
+    /// The names on the way to it.
+    pub names: Vec<String>,
+    /// The value, as text.
+    pub value: String,
 }
 
 choice! {

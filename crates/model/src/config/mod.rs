@@ -13,6 +13,6 @@ mod yaml;
 
 pub use edits::{Edits, Outcome};
 pub use error::EditError;
-pub use format::{ConfigFormat, Format};
+pub use format::{ConfigFormat, Format, Leaf};
 pub use secret::{looks_secret, masked_lines};
 pub use value::{Wanted, reads_as_text};

@@ -1,7 +1,7 @@
 //! The editor.
 
 use super::super::error::{EditError, line_of};
-use super::super::format::Format;
+use super::super::format::{Format, Leaf};
 use super::super::secret::looks_secret;
 use super::super::value::Wanted;
 use super::parse::{Entry, Quote, entries, is_name};
@@ -103,6 +103,11 @@ impl Format for Env {
             .filter(|entry| looks_secret(&entry.key) && !entry.value.is_empty())
             .map(|entry| entry.value)
             .collect()
+    }
+
+    fn leaves(&self, text: &str) -> Result<Vec<Leaf>, EditError> {
+        let leaf = |entry: Entry| Leaf { names: vec![entry.key.clone()], key: entry.key, value: entry.text };
+        Ok(entries(text)?.into_iter().map(leaf).collect())
     }
 
     fn references(&self, text: &str, key: &str) -> Vec<usize> {

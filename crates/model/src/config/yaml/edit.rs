@@ -1,10 +1,11 @@
 //! The editor.
 
 use super::super::error::{EditError, line_of};
-use super::super::format::Format;
+use super::super::format::{Format, Leaf};
 use super::super::secret::looks_secret;
 use super::super::value::Wanted;
 use super::insert::{New, insert, raw};
+use super::leaves::leaves;
 use super::meaning::{Meaning, What};
 use super::parse::{Doc, Kind, Node, parse};
 use super::path::{Part, parts};
@@ -154,6 +155,10 @@ impl Format for Yaml {
             collect_secrets(&root, false, &mut found);
         }
         found
+    }
+
+    fn leaves(&self, text: &str) -> Result<Vec<Leaf>, EditError> {
+        Ok(parse(text)?.root.iter().flat_map(leaves).collect())
     }
 
     /// YAML has no references by key: an alias goes by an anchor, and keeps its meaning.

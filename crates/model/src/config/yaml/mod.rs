@@ -2,6 +2,7 @@
 
 mod edit;
 mod insert;
+mod leaves;
 mod meaning;
 mod parse;
 mod path;

@@ -66,6 +66,18 @@ pub(super) fn parts(key: &str) -> Result<Vec<Part>, EditError> {
     Ok(parts)
 }
 
+/// Writes a name as a part of a key.
+pub(super) fn written(name: &str) -> String {
+    let mut text = String::new();
+    for char in name.chars() {
+        if matches!(char, '.' | '[' | '\\') {
+            text.push('\\');
+        }
+        text.push(char);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
