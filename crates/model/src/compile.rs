@@ -2,6 +2,7 @@
 
 mod artifact;
 mod config;
+mod private;
 mod probe;
 mod sql;
 mod target;

@@ -21,6 +21,7 @@ pub mod path;
 pub mod phase;
 pub mod plan;
 pub mod playbook;
+pub mod private;
 pub mod probe;
 pub mod program;
 pub mod record;

@@ -174,6 +174,31 @@ record! {
 }
 
 record! {
+    /// How a service is run privately in a rehearsal. Paths of targets and URLs of services in its configs and on its command
+    /// line are turned into those of the copies; where anything else is left that could name a place, it is not started.
+    pub struct PrivateBody {
+        /// The URL at which it answers: in a rehearsal it is `http://127.0.0.1:${private.port}`.
+        pub url: Option<Template>,
+        /// The config files that it reads, each a file target, and what is different in the copy.
+        pub reads: Keyed<PrivateFileBody>,
+    }
+}
+
+record! {
+    /// What is different in the copy of a config that a service reads in a rehearsal.
+    pub struct PrivateFileBody {
+        /// What the file is; where its name does not say so.
+        pub format: Option<ConfigFormat>,
+        /// Key to value; `${private.port}` is a free port, `${private.folder}` a folder of its own.
+        pub set: Keyed<Node>,
+        /// Keys that go with their values, such as those of other services.
+        pub delete: Vec<Spanned<String>>,
+        /// Keys whose values look like a place (a path, an address) and are none.
+        pub keep: Vec<Spanned<String>>,
+    }
+}
+
+record! {
     /// One thing of a site that an upgrade may touch. Exactly one of `sqlite`, `postgres`, `file`, `service`, `http` says
     /// what it is.
     pub struct TargetBody {
@@ -205,6 +230,8 @@ record! {
         pub old: Option<Identity>,
         /// For a service: tells the new release.
         pub new: Option<Identity>,
+        /// For a service: how a rehearsal runs its new release privately, over the copies. Without it, it is left out there.
+        pub rehearse: Option<PrivateBody>,
         /// For an endpoint: the service that answers there.
         pub served_by: Option<Spanned<String>>,
         /// For an endpoint: how maintenance is entered and left.

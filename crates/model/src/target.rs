@@ -1,5 +1,6 @@
 //! Targets, resolved: the things of a site that an upgrade may touch.
 
+use crate::private::PrivateDef;
 use crate::probe::Probe;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -61,6 +62,9 @@ pub enum TargetDef {
         /// Holds when the new release answers.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         new: Option<Probe>,
+        /// How it is run privately in a rehearsal; without it, it is left out there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rehearse: Option<Box<PrivateDef>>,
     },
     /// An HTTP endpoint.
     Http {

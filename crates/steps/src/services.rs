@@ -309,6 +309,7 @@ mod tests {
             entrance: true,
             old: None,
             new: None,
+            rehearse: None,
         };
         let config = TargetDef::File { path: path("app.conf").display().to_string() };
         let targets = BTreeMap::from([("app".to_owned(), service), ("config".to_owned(), config)]);

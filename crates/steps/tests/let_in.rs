@@ -45,7 +45,10 @@ fn site() -> Bench {
     let targets = BTreeMap::from([
         ("db".to_owned(), TargetDef::Sqlite { path: path("app.db"), made_by_us: true }),
         ("says".to_owned(), TargetDef::File { path: path("says") }),
-        ("app".to_owned(), TargetDef::Service { spec, stores, entrance, old: says("old"), new: says("new") }),
+        (
+            "app".to_owned(),
+            TargetDef::Service { spec, stores, entrance, old: says("old"), new: says("new"), rehearse: None },
+        ),
         (
             "api".to_owned(),
             TargetDef::Http {

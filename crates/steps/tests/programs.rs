@@ -126,6 +126,7 @@ fn foreign_hands_are_seen_again_after_a_private_service() {
                 entrance: true,
                 old: None,
                 new: None,
+                rehearse: None,
             },
         ),
     ]);
@@ -162,6 +163,7 @@ fn a_service_whose_status_lies_is_not_taken_for_stopped_on_the_way_back() {
                 entrance: true,
                 old: None,
                 new: None,
+                rehearse: None,
             },
         ),
     ]);

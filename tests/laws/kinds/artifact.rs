@@ -212,8 +212,14 @@ fn bench(mood: Mood, steps: fn(&str) -> Vec<Box<dyn AnyStep>>, done: usize) -> B
             "start": sh("echo new > \"$0\""), "start_old": sh("echo old > \"$0\""), "stop": sh("rm -f \"$0\""),
             "status": sh("test -e \"$0\""), "grace": 10,
         }});
-        let service =
-            TargetDef::Service { spec, stores: vec!["db".into()], entrance: false, old: None, new: None };
+        let service = TargetDef::Service {
+            spec,
+            stores: vec!["db".into()],
+            entrance: false,
+            old: None,
+            new: None,
+            rehearse: None,
+        };
         let endpoint = TargetDef::Http {
             base: keeper.base.clone(),
             served_by: Some("app".into()),

@@ -130,7 +130,7 @@ fn service(folder: &Path) -> TargetDef {
     }});
     let says = |release: &str| Some(probe(Ask::File { target: "flag".into() }, release));
     let stores = vec!["db".into()];
-    TargetDef::Service { spec, stores, entrance: true, old: says("old"), new: says("new") }
+    TargetDef::Service { spec, stores, entrance: true, old: says("old"), new: says("new"), rehearse: None }
 }
 
 fn absent(_: &Path) {}

@@ -210,7 +210,10 @@ fn service(folder: &Path, url: &str) -> BTreeMap<String, TargetDef> {
     let (old, new) = (says("old"), says("new"));
     BTreeMap::from([
         ("flag".to_owned(), super::file(&flag)),
-        ("app".to_owned(), TargetDef::Service { spec, stores: vec!["new".into()], entrance: true, old, new }),
+        (
+            "app".to_owned(),
+            TargetDef::Service { spec, stores: vec!["new".into()], entrance: true, old, new, rehearse: None },
+        ),
     ])
 }
 

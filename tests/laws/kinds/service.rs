@@ -76,7 +76,10 @@ fn bench(of: fn(&Path) -> Value, steps: Vec<Box<dyn AnyStep>>, ready: fn(&Site))
         let mut targets = store::target(folder);
         targets.insert("flag".into(), file(&flag));
         let stores = vec!["db".into()];
-        targets.insert("app".into(), TargetDef::Service { spec, stores, entrance: true, old, new });
+        targets.insert(
+            "app".into(),
+            TargetDef::Service { spec, stores, entrance: true, old, new, rehearse: None },
+        );
         let person = move |told: Progress| {
             let release = [("stop", "off"), ("start the old", "old"), ("start the new", "new")];
             if let Some((_, state)) = release.iter().find(|(word, _)| told.doing.starts_with(word)) {

@@ -1,9 +1,12 @@
-//! Keys of config files.
+//! Keys and values of config files.
 
 use super::Compile;
-use crate::config::{ConfigFormat, EditError};
+use crate::config::{ConfigFormat, EditError, Wanted};
+use crate::decode::{Decode, Decoder};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::target::TargetDef;
+use crate::text::{Part, Template};
+use crate::tree::{Node, Value as Tree};
 
 impl Compile<'_> {
     /// Returns the format of a file target, as written or as the name of the file says; else says that one is needed.
@@ -48,5 +51,35 @@ impl Compile<'_> {
             }
         });
         None
+    }
+
+    /// Returns a value as written: typed where it stands without quotes, a text where a reference is in it.
+    pub fn wanted(&mut self, node: &Node) -> Option<Wanted> {
+        match &node.value {
+            Tree::Null => Some(Wanted::Plain("null".to_owned())),
+            Tree::Scalar { plain, .. } => {
+                let mut decoder = Decoder::default();
+                let template = Template::decode(node, &mut decoder);
+                self.out.extend(decoder.into_diagnostics());
+                let template = template?;
+                match template.parts() {
+                    [Part::Ref(_)] => match self.whole(&template)? {
+                        serde_json::Value::String(text) => Some(Wanted::Text(text)),
+                        serde_json::Value::Number(number) => Some(Wanted::Plain(number.to_string())),
+                        // Says that it is none.
+                        _ => self.text(&template).map(Wanted::Text),
+                    },
+                    [] | [Part::Lit(_)] => Some(Wanted::scalar(&self.text(&template)?, *plain)),
+                    _ => self.text(&template).map(Wanted::Text),
+                }
+            }
+            Tree::List(items) => {
+                items.iter().map(|item| self.wanted(item)).collect::<Option<Vec<_>>>().map(Wanted::List)
+            }
+            Tree::Map(entries) => {
+                let pairs = entries.iter().map(|(key, value)| Some((key.text.clone(), self.wanted(value)?)));
+                pairs.collect::<Option<Vec<_>>>().map(Wanted::Map)
+            }
+        }
     }
 }

@@ -25,6 +25,7 @@ impl Compile<'_> {
             return self.postgres(name, body);
         }
         self.stray_of_databases(body)?;
+        self.stray_of_services(body)?;
         if let Some(path) = &body.sqlite {
             let made_by_us = body.made_by_us == Some(true);
             return Some(TargetDef::Sqlite { path: self.text(path)?, made_by_us });
@@ -55,7 +56,9 @@ impl Compile<'_> {
         let old = body.old.as_ref().and_then(|identity| self.probe(&identity.is));
         let new = body.new.as_ref().and_then(|identity| self.probe(&identity.is));
         let stores = body.stores.iter().map(|store| store.value.clone()).collect();
-        Some(TargetDef::Service { spec, stores, entrance: body.entrance.unwrap_or(false), old, new })
+        let rehearse = body.rehearse.as_ref().and_then(|body| self.private(body)).map(Box::new);
+        let entrance = body.entrance.unwrap_or(false);
+        Some(TargetDef::Service { spec, stores, entrance, old, new, rehearse })
     }
 
     fn maintenance(&mut self, body: &MaintenanceBody) -> Option<MaintenanceDef> {
@@ -159,6 +162,18 @@ impl Compile<'_> {
             Diagnostic::error("P013", "`component:` and `accepts:` belong to an HTTP endpoint")
                 .at(span, "this target is none")
                 .help("take them out, or say `http:`"),
+        );
+        None
+    }
+
+    /// Says which keys only a service has.
+    fn stray_of_services(&mut self, body: &TargetBody) -> Option<()> {
+        if body.rehearse.is_none() || body.service.is_some() {
+            return Some(());
+        }
+        self.out.push(
+            Diagnostic::error("P013", "`rehearse:` belongs to a service")
+                .help("take `rehearse:` out, or say it at the service that is to run in a rehearsal"),
         );
         None
     }

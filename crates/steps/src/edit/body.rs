@@ -9,7 +9,7 @@ use switchback_model::decode::{Decode, Decoder, Keyed, Spanned};
 use switchback_model::diagnostic::{Diagnostic, Span};
 use switchback_model::record;
 use switchback_model::secret::Sealed;
-use switchback_model::text::{Part, Template};
+use switchback_model::text::Template;
 use switchback_model::tree::{Node, Value as Tree};
 
 record! {
@@ -57,7 +57,7 @@ impl Kind for EditKind {
             }
         }
         let set = open.into_iter().map(|(key, value)| {
-            let wanted = wanted(value, cx)?;
+            let wanted = cx.wanted(value)?;
             let fits = format != ConfigFormat::Env
                 || matches!(&wanted, Wanted::Text(_) | Wanted::Plain(_)) && !value.is_null();
             if !fits {
@@ -131,34 +131,4 @@ fn secret(node: &Node, cx: &mut Compile<'_>) -> Option<Option<Sealed>> {
     // What is wrong with it as a template is said where it is read for good.
     let template = Template::decode(node, &mut Decoder::default())?;
     cx.names_secret(&template).then(|| cx.sealed(&template))
-}
-
-/// A value as written: typed where it stands without quotes, a text where a reference is in it.
-fn wanted(node: &Node, cx: &mut Compile<'_>) -> Option<Wanted> {
-    match &node.value {
-        Tree::Null => Some(Wanted::Plain("null".to_owned())),
-        Tree::Scalar { plain, .. } => {
-            let mut decoder = Decoder::default();
-            let template = Template::decode(node, &mut decoder);
-            cx.out.extend(decoder.into_diagnostics());
-            let template = template?;
-            match template.parts() {
-                [Part::Ref(_)] => match cx.whole(&template)? {
-                    serde_json::Value::String(text) => Some(Wanted::Text(text)),
-                    serde_json::Value::Number(number) => Some(Wanted::Plain(number.to_string())),
-                    // Says that it is none.
-                    _ => cx.text(&template).map(Wanted::Text),
-                },
-                [] | [Part::Lit(_)] => Some(Wanted::scalar(&cx.text(&template)?, *plain)),
-                _ => cx.text(&template).map(Wanted::Text),
-            }
-        }
-        Tree::List(items) => {
-            items.iter().map(|item| wanted(item, cx)).collect::<Option<Vec<_>>>().map(Wanted::List)
-        }
-        Tree::Map(entries) => {
-            let pairs = entries.iter().map(|(key, value)| Some((key.text.clone(), wanted(value, cx)?)));
-            pairs.collect::<Option<Vec<_>>>().map(Wanted::Map)
-        }
-    }
 }
