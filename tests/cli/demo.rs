@@ -111,7 +111,7 @@ fn demo_ends_in_an_upgraded_system_and_leaves_nothing_running() {
     rehearsed on copies: change and proof of the data took SPAN, the way back SPAN, and the copies are equal to what they were
     not rehearsed:
       stop-app: app stays as it is
-      start-app: app is not started over a copy
+      start-app: app is not started over a copy: its playbook has no `rehearse:` for it
       ensure-health: http://127.0.0.1:PORT/api/health is the running service, not a copy
       ensure-summary: http://127.0.0.1:PORT/api/summary is the running service, not a copy
       ensure-summary-2: http://127.0.0.1:PORT/api/summary is the running service, not a copy

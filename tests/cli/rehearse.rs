@@ -42,7 +42,7 @@ fn rehearse_goes_up_and_back_on_copies_and_says_what_it_left_out() {
     rehearsed on copies: change and proof of the data took SPAN, the way back SPAN, and the copies are equal to what they were
     not rehearsed:
       stop-app: app stays as it is
-      start-app: app is not started over a copy
+      start-app: app is not started over a copy: its playbook has no `rehearse:` for it
       ensure-health: http://127.0.0.1:PORT/api/health is the running service, not a copy
       ensure-summary: http://127.0.0.1:PORT/api/summary is the running service, not a copy
       ensure-summary-2: http://127.0.0.1:PORT/api/summary is the running service, not a copy

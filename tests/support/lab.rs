@@ -133,12 +133,12 @@ pub fn live_seen(plan: &Plan, state: &StateDir, verb: Verb, tell: Tell, bus: Bus
     let registry = switchback_steps::registry();
     let mut session = match (state.latest().unwrap(), verb) {
         (Some((dir, _)), _) => patiently(|| {
-            Session::open(switchback_engine::RunDir::at(dir.root()), state, &registry, &driver(), false)
+            Session::open(switchback_engine::RunDir::at(dir.root()), state, &registry, &driver())
         }),
         (None, Verb::Back) => return Ended::NoRun,
         (None, Verb::Up) => {
             let root = state.run(&format!("run-{}", count_runs(state)));
-            patiently(|| Session::create(root.root(), state, plan.clone(), &registry, &driver(), false))
+            patiently(|| Session::create(root.root(), state, plan.clone(), &registry, &driver(), None))
         }
     };
     // A run that is over is not taken up again, but for the way back of an upgrade.

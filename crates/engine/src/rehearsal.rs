@@ -1,17 +1,21 @@
 //! Rehearsal: the same plan over scratch copies of the targets.
 
+mod privates;
+mod walk;
+
+use self::walk::Walked;
 use crate::registry::Registry;
 use crate::run_dir::{RunDirError, make_private};
 use crate::session::{Driver, Session, SessionError};
 use crate::state_dir::StateDir;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use switchback_model::address;
-use switchback_model::artifact::Artifact;
-use switchback_model::plan::{Access, Plan, PlannedStep};
+use switchback_model::plan::Plan;
 use switchback_model::target::TargetDef;
 use switchback_site::postgres::scratch::{copy, create};
 use switchback_site::postgres::{self, ScratchError, drop_scratch, leftovers};
+use switchback_site::service::{PrivateSpec, ServiceError, end_all};
 use switchback_site::sqlite::{BackupError, Database, Vacancy, scratch_copy};
 use switchback_site::{Site, SiteDirs, SiteError, Tell};
 
@@ -42,6 +46,9 @@ pub enum RehearsalError {
         /// Why.
         source: std::io::Error,
     },
+    /// There is no port for a private service.
+    #[error("find a free port for a private service: {0}")]
+    Port(std::io::Error),
     /// The site does not open.
     #[error(transparent)]
     Site(#[from] SiteError),
@@ -55,6 +62,10 @@ pub enum RehearsalError {
 
 /// A rehearsal, set up.
 pub struct Rehearsal {
+    /// The services that run in it, and where they answer.
+    pub privates: BTreeMap<String, String>,
+    /// Ends what runs of them, before anything that they run over goes.
+    pub services: Services,
     /// The run over the copies.
     pub session: Session,
     /// Steps that are not rehearsed: name and why.
@@ -63,6 +74,30 @@ pub struct Rehearsal {
     pub folder: PathBuf,
     /// The scratch databases. Last, so that the session has let go of them when they are dropped.
     pub scratch: Scratch,
+}
+
+/// The services of a rehearsal. Whatever runs of them ends with the value.
+pub struct Services {
+    folder: PathBuf,
+}
+
+impl Services {
+    /// Ends them. After `Ok` none of their processes is left.
+    pub fn end(&self) -> Result<usize, ServiceError> {
+        end_all(&self.folder, &Tell::quiet())
+    }
+}
+
+impl Drop for Services {
+    fn drop(&mut self) {
+        // One that stays is found by its record, which stays as well, when the next rehearsal begins.
+        let _ = self.end();
+    }
+}
+
+/// Ends what a dead rehearsal in `folder` has left running, by its records. Returns how many services that were.
+pub fn end_leftovers(folder: &Path) -> Result<usize, ServiceError> {
+    end_all(&StateDir::at(folder).services(), &Tell::quiet())
 }
 
 /// The scratch databases of a rehearsal. They are dropped with the value, unless they are kept.
@@ -136,70 +171,38 @@ pub fn set_up(
     make_private(&copies).map_err(io(&copies))?;
     let mut scratch_databases = Scratch::of(state);
     let targets = copy_targets(&plan.targets, &copies, &mut scratch_databases, driver, tell)?;
+    // Its services are none of those that runs know, whatever they are called.
+    let own = StateDir::at(folder);
+    make_private(&own.services()).map_err(io(&own.services()))?;
+    let services = Services { folder: own.services() };
     let dirs = SiteDirs {
-        services: state.services(),
+        services: own.services(),
         logs: folder.join("logs"),
         backups: folder.join("none"),
         artifacts: folder.join("none"),
         program: driver.program.clone(),
     };
-    let site = Site::open(&targets, dirs)?.for_rehearsal();
-    let mut left_out = Vec::new();
+    let privates = privates::privates(&plan.targets, &targets, folder)?;
+    let moved = walk::moved_targets(targets, &privates);
+    let site = Site::open(&moved, dirs)?.for_rehearsal(privates);
     let mut scratch = plan.clone();
-    scratch.targets = targets;
-    scratch.steps.retain(|planned| {
-        if planned.only_live {
-            left_out
-                .push((planned.id.clone(), "it is about the site itself, and not about a copy".to_owned()));
-        }
-        !planned.only_live
-    });
-    let mut unmade = BTreeMap::new();
-    scratch.steps.retain(|planned| {
-        let Ok(step) = registry.read(&planned.kind, planned.body.clone()) else { return true };
-        let needs = planned.touches.iter().find_map(|touch| unmade.get(&touch.target).cloned());
-        let Some(why) = step.not_rehearsed(&site).or(needs) else { return true };
-        unmade.extend(not_made_without(planned, &site));
-        left_out.push((planned.id.clone(), why));
-        false
-    });
-    // What is made from something that is not made in a rehearsal is not made either.
-    let mut made = BTreeSet::new();
-    scratch.steps.retain(|planned| match registry.read(&planned.kind, planned.body.clone()) {
-        Ok(step) => match step.takes().into_iter().find(|artifact| !made.contains(&artifact.label())) {
-            Some(missing) => {
-                let why = format!("it reads {}, which is not made in a rehearsal", missing.label());
-                left_out.push((planned.id.clone(), why));
-                false
-            }
-            None => {
-                made.extend(step.makes().iter().map(Artifact::label));
-                true
-            }
-        },
-        Err(_) => true,
-    });
+    scratch.targets = moved;
+    let Walked { steps, left_out, privates } = walk::walk(&plan.steps, site, registry);
+    scratch.steps = steps;
     let scratch = scratch.seal();
-    let session =
-        Session::create(&folder.join("runs").join("rehearsal"), state, scratch, registry, driver, true)?;
-    Ok(Rehearsal { session, left_out, folder: folder.to_owned(), scratch: scratch_databases })
-}
-
-/// What nobody makes where this step is left out, and why: nothing that is about it can be rehearsed after that.
-fn not_made_without(planned: &PlannedStep, site: &Site) -> BTreeMap<String, String> {
-    let mut targets: Vec<&String> = Vec::new();
-    for touch in &planned.touches {
-        match (touch.access, site.targets().get(&touch.target)) {
-            (Access::Starts, Some(TargetDef::Service { stores, .. })) => targets.extend(stores),
-            (Access::Writes, Some(_)) => targets.push(&touch.target),
-            _ => {}
-        }
-    }
-    targets
-        .into_iter()
-        .filter(|target| matches!(site.vacancy(target), Ok(Some(_))))
-        .map(|target| (target.clone(), format!("{target} is made by {}, which is left out", planned.id)))
-        .collect()
+    let run = folder.join("runs").join("rehearsal");
+    let session = Session::create(&run, &own, scratch, registry, driver, Some(privates.clone()))?;
+    let runs =
+        |(name, spec): (String, PrivateSpec)| privates.running.contains(&name).then(|| (name, spec.base()));
+    let privates = privates.specs.clone().into_iter().filter_map(runs).collect();
+    Ok(Rehearsal {
+        privates,
+        services,
+        session,
+        left_out,
+        folder: folder.to_owned(),
+        scratch: scratch_databases,
+    })
 }
 
 fn copy_targets(

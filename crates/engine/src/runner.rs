@@ -371,6 +371,14 @@ impl<'a> Runner<'a> {
         Ok(stores)
     }
 
+    /// Names the databases and files that differ from what they were at the commit point; none before it.
+    pub fn written_since(&self) -> Result<Vec<String>, switchback_site::SiteError> {
+        let Some(then) = &self.state.committed else { return Ok(Vec::new()) };
+        let now = self.fingerprints()?;
+        let differs = now.into_iter().filter(|(name, value)| then.get(name) != Some(value));
+        Ok(differs.map(|(name, _)| name).collect())
+    }
+
     /// A failure past the commit point: if nothing was written since, the way back loses nothing.
     fn judge(&self, step: usize) -> Result<Record, StepError> {
         let reason = match (self.fingerprints(), &self.state.committed) {

@@ -14,6 +14,7 @@ use switchback_model::run::RunState;
 use switchback_site::lock::{FolderLock, LockError, RunLock};
 use switchback_site::marker::Marker;
 use switchback_site::postgres;
+use switchback_site::service::Privates;
 use switchback_site::{Site, SiteDirs, SiteError, Tell};
 
 /// Why a run cannot be taken up.
@@ -104,14 +105,15 @@ pub struct Session {
 }
 
 impl Session {
-    /// Makes a run of a plan. Nothing of the site is touched but its locks; [`Session::begin`] writes the first record.
+    /// Makes a run of a plan, or a rehearsal of one with the services that run in it. Nothing of the site is touched but its
+    /// locks; [`Session::begin`] writes the first record.
     pub fn create(
         root: &Path,
         state: &StateDir,
         plan: Plan,
         registry: &Registry,
         driver: &Driver,
-        rehearsal: bool,
+        rehearsal: Option<Privates>,
     ) -> Result<Session, SessionError> {
         let steps = read_steps(&plan, registry)?;
         let site = open_site(&plan, state, &RunDir::at(root), driver, rehearsal)?;
@@ -141,7 +143,6 @@ impl Session {
         state: &StateDir,
         registry: &Registry,
         driver: &Driver,
-        rehearsal: bool,
     ) -> Result<Session, SessionError> {
         let plan = dir.plan()?;
         let steps = read_steps(&plan, registry)?;
@@ -149,7 +150,7 @@ impl Session {
             Err(LockError::Held { .. }) => return Err(SessionError::RunHeld { run: dir.name() }),
             other => other.map_err(SessionError::Lock)?,
         };
-        let site = open_site(&plan, state, &dir, driver, rehearsal)?;
+        let site = open_site(&plan, state, &dir, driver, None)?;
         let folders = take_folders(&site)?;
         // A killed client does not stop a statement: what a dead life left at work is over before anything is looked at.
         let databases = take_databases(&site, &dir.name())?;
@@ -254,7 +255,7 @@ fn open_site(
     state: &StateDir,
     dir: &RunDir,
     driver: &Driver,
-    rehearsal: bool,
+    rehearsal: Option<Privates>,
 ) -> Result<Site, SiteError> {
     let dirs = SiteDirs {
         services: state.services(),
@@ -264,7 +265,10 @@ fn open_site(
         program: driver.program.clone(),
     };
     let site = Site::open(&plan.targets, dirs)?;
-    Ok(if rehearsal { site.for_rehearsal() } else { site })
+    Ok(match rehearsal {
+        Some(privates) => site.for_rehearsal(privates),
+        None => site,
+    })
 }
 
 /// Looks whether a process has a run on this site now. A mark without a lock is that of a run whose process is gone.

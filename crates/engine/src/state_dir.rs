@@ -77,6 +77,11 @@ impl StateDir {
         self.root.join("rehearsal")
     }
 
+    /// What a rehearsal holds while it is at work.
+    pub fn rehearsal_lock(&self) -> PathBuf {
+        self.root.join("rehearsal.lock")
+    }
+
     /// The directory of a run by its name.
     pub fn run(&self, name: &str) -> RunDir {
         RunDir::at(self.runs_folder().join(name))

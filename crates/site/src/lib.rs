@@ -14,6 +14,7 @@ pub mod jq_child;
 pub mod ledger_row;
 pub mod lock;
 pub mod marker;
+pub mod port;
 pub mod postgres;
 pub mod probe;
 mod records;

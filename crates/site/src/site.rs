@@ -5,6 +5,7 @@ mod compare;
 mod databases;
 mod described;
 mod made;
+mod rehearsed;
 
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::command::{CommandError, Exit};
@@ -17,7 +18,7 @@ use crate::lock::LockError;
 use crate::marker::{Marker, MarkerError};
 use crate::postgres as pg;
 use crate::probe::{Answer, patient};
-use crate::service::{Service, ServiceError, ServiceSpec};
+use crate::service::{Privates, Service, ServiceError, ServiceSpec};
 use crate::sqlite::{
     CompareError, Database, ExclusiveError, Fingerprint, FingerprintError, JournalMode, LEDGER, LedgerError,
     OpenError, VacancyError, ledger,
@@ -201,7 +202,7 @@ pub struct Site {
     databases: BTreeMap<String, pg::Database>,
     dirs: SiteDirs,
     jq: JqChild,
-    rehearsal: bool,
+    rehearsal: Option<Privates>,
     locks: Vec<OwnedFd>,
 }
 
@@ -232,15 +233,9 @@ impl Site {
             databases,
             dirs,
             jq,
-            rehearsal: false,
+            rehearsal: None,
             locks: Vec::new(),
         })
-    }
-
-    /// Marks this site as one of scratch copies: what is not copied is left alone.
-    pub fn for_rehearsal(mut self) -> Site {
-        self.rehearsal = true;
-        self
     }
 
     /// Keeps copies of the run's locks for the commands that it starts: one that outlives us keeps the run taken, so that
@@ -253,11 +248,6 @@ impl Site {
     /// Returns the locks that a command of the run must inherit.
     pub fn locks(&self) -> std::io::Result<Vec<OwnedFd>> {
         self.locks.iter().map(OwnedFd::try_clone).collect()
-    }
-
-    /// Returns whether the targets are scratch copies.
-    pub fn is_rehearsal(&self) -> bool {
-        self.rehearsal
     }
 
     /// The targets.

@@ -114,6 +114,7 @@ fn supervised(folder: &Path, start: &str, stop: &str) -> Box<dyn Service> {
         stop: command(stop),
         status: command("if [ -e $0/odd ]; then exit 4; elif [ -e $0/up ]; then exit 0; else exit 3; fi"),
         start_old: Some(command("echo old >$0/up")),
+        rehearse: None,
         grace: 0,
     };
     ServiceSpec::Command(spec).service("web", folder, folder)

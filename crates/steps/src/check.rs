@@ -60,7 +60,7 @@ pub(crate) fn not_rehearsed(probe: &Probe, site: &Site) -> Option<String> {
     };
     [Some(&probe.ask), other].into_iter().flatten().find_map(|ask| match ask {
         Ask::Get { url, .. } | Ask::Records { from: RecordsFrom::Url(url), .. } => {
-            Some(format!("{url} is the running service, not a copy"))
+            (!site.is_private_url(url)).then(|| format!("{url} is the running service, not a copy"))
         }
         Ask::Run { argv, .. } => Some(format!("`{}` looks at the real site", argv.join(" "))),
         Ask::Unchanged { target } => still_written(site, target),

@@ -227,7 +227,8 @@ impl Step for Maintenance {
         }
     }
 
-    fn not_rehearsed(&self, _site: &Site) -> Option<String> {
-        Some(format!("{} is the running service, not a copy", self.target))
+    fn not_rehearsed(&self, site: &Site) -> Option<String> {
+        let real = !site.is_served_privately(&self.target);
+        real.then(|| format!("{} is the running service, not a copy", self.target))
     }
 }

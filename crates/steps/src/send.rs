@@ -509,8 +509,16 @@ impl Step for Send {
         remove(&Send::begun(work))
     }
 
-    fn not_rehearsed(&self, _site: &Site) -> Option<String> {
-        Some(format!("{} is the running service, not a copy", self.to))
+    fn not_rehearsed(&self, site: &Site) -> Option<String> {
+        let urls = [&self.url, &self.back_url];
+        let real =
+            !site.is_served_privately(&self.to) || urls.into_iter().any(|url| !site.is_private_url(url));
+        let settled = self.settles.as_ref().filter(|service| !site.runs_privately(service));
+        match (real, settled) {
+            (true, _) => Some(format!("{} is the running service, not a copy", self.to)),
+            (false, Some(service)) => Some(format!("{service} stays as it is")),
+            (false, None) => None,
+        }
     }
 }
 

@@ -149,7 +149,7 @@ impl Step for Start {
         })
     }
 
-    fn not_rehearsed(&self, _site: &Site) -> Option<String> {
-        Some(format!("{} is not started over a copy", self.service))
+    fn not_rehearsed(&self, site: &Site) -> Option<String> {
+        site.not_private(&self.service)
     }
 }

@@ -176,8 +176,9 @@ impl Step for Stop {
             .then(|| format!("you stop {} when asked; the run waits for it", self.service))
     }
 
-    fn not_rehearsed(&self, _site: &Site) -> Option<String> {
-        Some(format!("{} stays as it is", self.service))
+    fn not_rehearsed(&self, site: &Site) -> Option<String> {
+        // The one that runs for the people stays; one that the rehearsal started is its own.
+        (!site.runs_privately(&self.service)).then(|| format!("{} stays as it is", self.service))
     }
 }
 

@@ -26,6 +26,7 @@ pub fn run(
 ) -> Result<u8, Complaint> {
     let context = Context::load(global)?;
     context.say_verbose(output, global.verbose);
+    super::rehearse::sweep(&context)?;
     let site = context.site()?;
     switchback_engine::session::refuse_taken(&site)?;
     refuse_open_run(&context)?;
@@ -55,7 +56,7 @@ pub fn run(
     }
     let name = run_name(&plan);
     let dir = context.state.run(&name);
-    let mut session = Session::create(dir.root(), &context.state, plan, &context.registry, &driver(), false)?;
+    let mut session = Session::create(dir.root(), &context.state, plan, &context.registry, &driver(), None)?;
     let back = on_interrupt == OnInterrupt::Rollback;
     carry_out(&mut session, accept.to_vec(), back, global.verbose, output, |_| Ok(()))
 }

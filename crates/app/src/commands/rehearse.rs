@@ -16,6 +16,11 @@ use switchback_model::plan::Plan;
 use switchback_model::record::{Outcome, Record, Turn};
 use switchback_model::words;
 use switchback_site::Tell;
+use switchback_site::lock::{LockError, RunLock};
+use switchback_site::service::Strength;
+
+/// What state a site is in that is only rehearsed.
+const ONLY_COPIES: &str = "the site is untouched; only copies were worked on";
 
 /// Rehearses; its timings become the estimates of later plans.
 pub fn run(global: &Global, file: Option<&Path>, keep: bool, output: &Output) -> Result<u8, Complaint> {
@@ -26,6 +31,8 @@ pub fn run(global: &Global, file: Option<&Path>, keep: bool, output: &Output) ->
         Found::Nothing(code) => return Ok(code),
     };
     let folder = context.state.rehearsals();
+    let _lock = take(&context)?;
+    end_leftovers(&folder)?;
     let cleared = std::fs::remove_dir_all(&folder);
     if let Err(error) = cleared
         && error.kind() != std::io::ErrorKind::NotFound
@@ -39,6 +46,45 @@ pub fn run(global: &Global, file: Option<&Path>, keep: bool, output: &Output) ->
         output.say(&format!("cannot remove {}: {error}", folder.display()));
     }
     result
+}
+
+/// Ends what a rehearsal has left running that was killed, unless one is at work.
+pub fn sweep(context: &Context) -> Result<(), Complaint> {
+    let folder = context.state.rehearsals();
+    if !folder.exists() {
+        return Ok(());
+    }
+    match RunLock::take(&context.state.rehearsal_lock()) {
+        Ok(_lock) => end_leftovers(&folder),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Takes the rehearsals of this state folder: a second one would end what runs of the first.
+fn take(context: &Context) -> Result<RunLock, Complaint> {
+    context.make_state()?;
+    RunLock::take(&context.state.rehearsal_lock()).map_err(|error| match error {
+        LockError::Held { .. } => {
+            Complaint::new(exit::LOCKED, "H005", "another rehearsal of this site is at work".to_owned())
+                .help("wait for it to end")
+                .state("nothing was changed")
+        }
+        error => Complaint::new(exit::SITE, "H001", format!("cannot {}", chain(&error)))
+            .state("nothing was changed"),
+    })
+}
+
+/// Ends private services that a rehearsal has left which was killed.
+fn end_leftovers(folder: &Path) -> Result<(), Complaint> {
+    rehearsal::end_leftovers(folder).map(drop).map_err(|error| {
+        Complaint::new(
+            exit::SITE,
+            "H006",
+            format!("cannot end what a rehearsal has left running: {}", chain(&error)),
+        )
+        .help(format!("the records are in {}: end these processes by hand", folder.display()))
+        .state(ONLY_COPIES)
+    })
 }
 
 fn rehearse(
@@ -67,16 +113,24 @@ fn rehearse(
     let mut runner = rehearsal.session.begin(accepted, bus, tell, false)?;
     let forward = runner.run()?;
     if forward != Outcome::Upgraded {
-        return Err(Complaint::new(
-            exit::SITE,
-            "H002",
-            "the rehearsal failed: the upgrade would fail here as well",
-        )
-        .state("the site is untouched; only copies were worked on"));
+        drop(runner);
+        end_services(&rehearsal)?;
+        let complaint =
+            Complaint::new(exit::SITE, "H002", "the rehearsal failed: the upgrade would fail here as well")
+                .state(ONLY_COPIES);
+        return Err(match keep_logs(context, &rehearsal) {
+            Some(help) => complaint.help(help),
+            None => complaint,
+        });
     }
-    runner.note(Record::RollbackStarted { turn: Turn::Asked { losing: Vec::new() } })?;
+    // Nobody but the private services has written to the copies since the commit point.
+    let losing = runner.written_since().map_err(|e| {
+        Complaint::new(exit::SITE, "H004", format!("cannot {}", chain(&e))).state(ONLY_COPIES)
+    })?;
+    runner.note(Record::RollbackStarted { turn: Turn::Asked { losing } })?;
     let back = runner.run()?;
     drop(runner);
+    end_services(&rehearsal)?;
     let after = fingerprints(&rehearsal)?;
     if back != Outcome::RolledBack || before != after {
         return Err(Complaint::new(
@@ -84,9 +138,31 @@ fn rehearse(
             "H003",
             "the way back failed on the copies: what it restores is not what was",
         )
-        .state("the site is untouched; only copies were worked on"));
+        .state(ONLY_COPIES));
     }
     report(context, &rehearsal, output)
+}
+
+/// Ends what runs privately, so that nobody writes to the copies that are compared.
+fn end_services(rehearsal: &Rehearsal) -> Result<(), Complaint> {
+    rehearsal.services.end().map(drop).map_err(|error| {
+        Complaint::new(exit::SITE, "H006", format!("cannot end a private service: {}", chain(&error)))
+            .help("end its processes by hand; the next rehearsal looks for them as well")
+            .state(ONLY_COPIES)
+    })
+}
+
+/// Keeps what private services have printed where it outlives the copies, and says where.
+fn keep_logs(context: &Context, rehearsal: &Rehearsal) -> Option<String> {
+    let mut kept = Vec::new();
+    for name in rehearsal.privates.keys() {
+        let from = rehearsal.session.dir.logs().join(format!("{name}.log"));
+        let to = context.state.logs().join(format!("rehearsal.{name}.log"));
+        if std::fs::copy(&from, &to).is_ok() {
+            kept.push(to.display().to_string());
+        }
+    }
+    (!kept.is_empty()).then(|| format!("what ran privately has printed why, perhaps: {}", kept.join(", ")))
 }
 
 fn fingerprints(rehearsal: &Rehearsal) -> Result<Vec<serde_json::Value>, Complaint> {
@@ -131,7 +207,7 @@ fn report(context: &Context, rehearsal: &Rehearsal, output: &Output) -> Result<u
     let left: Vec<_> = rehearsal.left_out.iter().map(|(id, why)| json!({ "step": id, "why": why })).collect();
     if output.json {
         output.value(
-            &json!({ "rehearsed": true, "data_ms": down, "way_back_ms": back, "not_rehearsed": left }),
+            &json!({ "rehearsed": true, "data_ms": down, "way_back_ms": back, "not_rehearsed": left, "ran_privately": rehearsal.privates }),
         );
         return Ok(exit::DONE);
     }
@@ -146,6 +222,15 @@ fn report(context: &Context, rehearsal: &Rehearsal, output: &Output) -> Result<u
         for (id, why) in &rehearsal.left_out {
             output.say(&format!("  {id}: {why}"));
         }
+    }
+    if !rehearsal.privates.is_empty() {
+        let names: Vec<&str> = rehearsal.privates.keys().map(String::as_str).collect();
+        let held = match Strength::of_this_kernel() {
+            Strength::FilesAndPorts => "held by the kernel to their copies and ports",
+            Strength::Files => "held by the kernel to their copies",
+            Strength::None => "over copies, by their configs alone: this kernel has no Landlock",
+        };
+        output.say(&format!("ran privately, {held}: {}", names.join(", ")));
     }
     let frozen = plan.steps.iter().filter(|step| step.phase == Phase::Change).count();
     output.say(&format!(

@@ -27,7 +27,7 @@ pub fn find_run(state: &StateDir, name: Option<&str>) -> Result<Option<(RunDir, 
 /// Opens that run for this process.
 pub fn open_run(state: &StateDir, name: Option<&str>) -> Result<Option<(Session, RunState)>, Complaint> {
     let Some((dir, entries)) = find_run(state, name)? else { return Ok(None) };
-    let session = Session::open(dir, state, &switchback_steps::registry(), &driver(), false)
+    let session = Session::open(dir, state, &switchback_steps::registry(), &driver())
         .map_err(|error| if error.is_away() { away(error, &entries) } else { error.into() })?;
     let folded = session.state()?;
     Ok(Some((session, folded)))

@@ -117,7 +117,7 @@ pub fn try_session(state: &Path, plan: Plan) -> Result<Session, SessionError> {
     let state = StateDir::at(state);
     state.make().unwrap();
     let root = state.run(&name).root().to_owned();
-    Session::create(&root, &state, plan, &registry, &driver, false)
+    Session::create(&root, &state, plan, &registry, &driver, None)
 }
 
 /// A settings file as the one target.

@@ -7,6 +7,7 @@ use super::spec::Which;
 use crate::command::CommandError;
 use crate::file::shown;
 use crate::tell::{Failure, Halt};
+use switchback_model::private::PrivateError;
 
 /// Why an operation on a service failed. The text fits after "cannot".
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +53,30 @@ pub enum ServiceError {
     /// The service does not end, not even after SIGKILL.
     #[error("stop the service: processes {0:?} do not end")]
     DoesNotEnd(Vec<i32>),
+    /// What it would be started with privately leads out of the rehearsal.
+    #[error("start {name} privately: cannot {source}")]
+    Private {
+        /// The service.
+        name: String,
+        /// What leads where.
+        source: PrivateError,
+    },
+    /// The port of a private service is not free.
+    #[error("start {name} privately: somebody listens on its port {port}")]
+    Port {
+        /// The service.
+        name: String,
+        /// The port.
+        port: u16,
+    },
+    /// The service is no part of the rehearsal.
+    #[error("{action} {name}: it is no part of the rehearsal")]
+    Apart {
+        /// What was attempted, as a verb.
+        action: &'static str,
+        /// The service.
+        name: String,
+    },
     /// A command of the service ended, and the service is still not what it should be.
     #[error(
         "{action} the service: its command ended with {exit}, and it is {state}; its last words: {last_words}"

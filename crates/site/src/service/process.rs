@@ -3,6 +3,7 @@
 //! Crash-safe by construction: wherever we are killed, there is either no service, or one that the next look finds.
 //! See `record` for why.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::OFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 
+use super::cage::Cage;
 use super::error::ServiceError;
 use super::proc::{self, Seen};
 use super::record::{self, Content, Pen};
@@ -36,6 +38,8 @@ pub struct Process {
     /// Names the process that was told to end, until it has.
     stopping: PathBuf,
     log: PathBuf,
+    /// What holds it, if it is a private one.
+    cage: Option<Cage>,
 }
 
 /// What a look found.
@@ -58,7 +62,25 @@ impl Process {
             record: folder.join(format!("{name}.service")),
             log: logs.join(format!("{name}.log")),
             stopping: folder.join(format!("{name}.stopping")),
+            cage: None,
         }
+    }
+
+    /// Whatever runs by a record, to be ended.
+    pub(super) fn of_record(record: &Path, grace: u64) -> Process {
+        let nothing = Launch { argv: Vec::new(), cwd: None, env: BTreeMap::new() };
+        Process {
+            spec: ProcessSpec { old: nothing, new: None, pid_file: None, grace },
+            record: record.to_owned(),
+            stopping: record.with_extension("stopping"),
+            log: record.with_extension("log"),
+            cage: None,
+        }
+    }
+
+    /// Holds it in a cage from its start on; its working folder is that of the cage.
+    pub(super) fn caged(self, cage: Cage) -> Process {
+        Process { cage: Some(cage), ..self }
     }
 
     fn io(&self, action: &'static str) -> impl FnOnce(io::Error) -> ServiceError {
@@ -193,6 +215,9 @@ impl Process {
         process.stdout(log.try_clone().map_err(start)?).stderr(log);
         if let Some(cwd) = &launch.cwd {
             process.current_dir(cwd);
+        }
+        if let Some(cage) = &self.cage {
+            cage.close(&mut process).map_err(start)?;
         }
         give_environment(&mut process, &launch.env);
         close_what_we_inherited();

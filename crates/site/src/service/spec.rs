@@ -132,6 +132,9 @@ pub struct CommandSpec {
     /// Starts the old version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_old: Option<Vec<String>>,
+    /// How its new release is started privately in a rehearsal, where the other commands would act on the real one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearse: Option<Launch>,
     /// How many seconds it may take until `status` shows the effect of a start or a stop.
     #[serde(default = "default_grace")]
     pub grace: u64,
