@@ -3,6 +3,7 @@
 
 mod faults;
 mod kills;
+mod rehearsals;
 mod traps;
 mod ways;
 
