@@ -4,13 +4,13 @@
 //! every descriptor until its exec, so it would be found there now and then. A test that runs sessions in process
 //! therefore runs them in a process that has no other threads at work, and several of those share its cases.
 
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 /// Names the test that is to run its cases here, with its share of them: `NAME SHARE SHARES`.
 const ALONE: &str = "SWITCHBACK_TEST_ALONE";
 
-/// How many processes share the cases of one test: the cores that CI has.
-const SHARES: usize = 2;
+/// How many processes share the cases of one test: of a case nine tenths are waiting, for a service and for the disk.
+const SHARES: usize = 4;
 
 /// Runs `cases` of the test called `name`, its full path in this crate, spread over processes of their own. Each gets
 /// the cases whose number leaves its share as the rest of a division by the number of shares.
@@ -31,12 +31,14 @@ pub fn run(name: &str, cases: impl Fn(Share)) {
                 .unwrap()
         })
         .collect();
-    // All of them end before anything is said, so that none is left behind.
+    // All of them end before anything is said, so that none is left behind; and each that failed is heard.
     let ended: Vec<_> = children.into_iter().map(|child| child.wait_with_output().unwrap()).collect();
-    for output in ended {
-        let text =
-            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{text}");
+    let said = |output: &Output| {
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    };
+    let failed: Vec<_> = ended.iter().filter(|output| !output.status.success()).map(said).collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    for text in ended.iter().map(said) {
         assert!(text.contains("1 passed"), "the test runs alone under its own name: {text}");
         print_lines(&text);
     }

@@ -5,7 +5,7 @@ use crate::program::{Installation, run};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How many installations are upgraded at a time: most of a run is waiting, for the disk and for the service.
-pub const AT_A_TIME: usize = 3;
+pub const AT_A_TIME: usize = 6;
 
 #[test]
 fn killed_at_any_fault_point_it_is_resumed_or_rolled_back() {
