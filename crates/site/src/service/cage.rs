@@ -2,17 +2,17 @@
 //! and connect nowhere but at its own ports, and signal nobody outside; and it ends with us.
 //!
 //! The rules are those of Landlock (docs.kernel.org/userspace-api/landlock.html), which needs no rights: files since
-//! Linux 5.13, ports since 6.7, signals since 6.12. An older kernel enforces less, and whoever starts the service says so.
+//! Linux 5.13, ports since 6.7, signals since 6.12, sockets of other folders since later. An older kernel enforces less, and whoever starts the service says so.
 
-use std::ffi::{CString, c_long};
 use std::io;
-use std::mem::size_of;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, LandlockStatus, NetPort, PathBeneath, PathFd, Ruleset,
+    RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, Scope,
+};
 use rustix::process::Signal;
 
 /// What a program may need of its surroundings, and what leads nowhere.
@@ -28,40 +28,10 @@ const VARIABLES: [&str; 10] = [
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
 ];
+/// The newest rules that are known here. What the kernel does not know of them it does not enforce.
+const NEWEST: ABI = ABI::V9;
 /// Devices that everybody writes to.
 const DEVICES: [&str; 4] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/tty"];
-
-const WRITE_FILE: u64 = 1 << 1;
-/// Remove folders and files; make devices, folders, files, sockets, pipes, links.
-const CHANGE_FOLDER: u64 = 0b1_1111_1111 << 4;
-const REFER: u64 = 1 << 13;
-const TRUNCATE: u64 = 1 << 14;
-const BIND_TCP: u64 = 1;
-const CONNECT_TCP: u64 = 1 << 1;
-/// Abstract sockets and signals.
-const SCOPES: u64 = 0b11;
-const ONE: libc::c_ulong = 1;
-const RULE_PATH: u32 = 1;
-const RULE_PORT: u32 = 2;
-
-#[repr(C)]
-struct Ruleset {
-    fs: u64,
-    net: u64,
-    scoped: u64,
-}
-
-#[repr(C, packed)]
-struct PathRule {
-    allowed: u64,
-    parent: i32,
-}
-
-#[repr(C)]
-struct PortRule {
-    allowed: u64,
-    port: u64,
-}
 
 /// What a private service may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,9 +58,9 @@ pub enum Strength {
 impl Strength {
     /// Asks the kernel.
     pub fn of_this_kernel() -> Strength {
-        match version() {
-            0 => Strength::None,
-            1..=3 => Strength::Files,
+        match abi() {
+            ABI::Unsupported => Strength::None,
+            abi if abi < ABI::V4 => Strength::Files,
             _ => Strength::FilesAndPorts,
         }
     }
@@ -106,87 +76,64 @@ impl Cage {
     pub(super) fn close(&self, process: &mut Command) -> io::Result<()> {
         process.env_clear().current_dir(&self.home).env("HOME", &self.home).env("TMPDIR", self.temporary());
         process.envs(VARIABLES.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
-        let (rules, starter) = (self.rules()?, rustix::process::getpid());
+        let starter = rustix::process::getpid();
+        let mut rules = Some(self.rules()?);
         let enter = move || {
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
             // Whoever died before that sends nothing any more.
             if rustix::process::getppid() != Some(starter) {
-                return Err(io::Error::from_raw_os_error(libc::ESRCH));
+                return Err(io::ErrorKind::NotFound.into());
             }
-            let Some(rules) = &rules else { return Ok(()) };
-            // SAFETY: both calls take numbers only.
-            let ret = unsafe {
-                match libc::prctl(libc::PR_SET_NO_NEW_PRIVS, ONE, 0, 0, 0) {
-                    0 => libc::syscall(libc::SYS_landlock_restrict_self, rules.as_raw_fd(), 0),
-                    _ => -1,
-                }
-            };
-            if ret == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+            match rules.take().map(RulesetCreated::restrict_self) {
+                Some(Err(_)) => Err(io::Error::last_os_error()),
+                _ => Ok(()),
+            }
         };
-        // SAFETY: the closure makes system calls and allocates nothing.
+        // SAFETY: the closure makes system calls, and allocates only where one of them fails, which ends the new process.
         unsafe { process.pre_exec(enter) };
         Ok(())
     }
 
-    /// Returns the rules, as far as this kernel knows such; none where it does not.
-    fn rules(&self) -> io::Result<Option<OwnedFd>> {
-        let version = version();
-        if version == 0 {
-            return Ok(None);
-        }
-        let fs = WRITE_FILE
-            | CHANGE_FOLDER
-            | if version >= 2 { REFER } else { 0 }
-            | if version >= 3 { TRUNCATE } else { 0 };
-        let net = if version >= 4 { BIND_TCP | CONNECT_TCP } else { 0 };
-        let scoped = if version >= 6 { SCOPES } else { 0 };
-        let ruleset = Ruleset { fs, net, scoped };
-        // An older kernel knows fewer fields, and refuses a longer struct unless the rest is zero.
-        // SAFETY: the struct lives through the call, and its size is its own.
-        let fd = called(unsafe {
-            libc::syscall(libc::SYS_landlock_create_ruleset, &raw const ruleset, size_of::<Ruleset>(), 0)
-        })?;
-        // SAFETY: the descriptor is new and nobody else's. The kernel opens it close-on-exec.
-        let rules = unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?) };
+    /// Returns the rules, as far as this kernel knows such.
+    fn rules(&self) -> io::Result<RulesetCreated> {
+        let (write, net) = (AccessFs::from_write(NEWEST), AccessNet::from_all(NEWEST));
+        let mut rules = empty(write, net).map_err(io::Error::other)?;
         for folder in self.folders.iter().chain([&self.home]) {
-            allow(&rules, folder, fs)?;
+            rules = allow(rules, folder, write)?;
         }
+        let to_device = AccessFs::WriteFile | AccessFs::Truncate;
         for device in DEVICES.map(Path::new).into_iter().filter(|device| device.exists()) {
-            allow(&rules, device, fs & (WRITE_FILE | TRUNCATE))?;
+            rules = allow(rules, device, to_device)?;
         }
-        for port in self.ports.iter().filter(|_| net != 0) {
-            let rule = PortRule { allowed: net, port: u64::from(*port) };
-            // SAFETY: as above.
-            called(unsafe {
-                libc::syscall(libc::SYS_landlock_add_rule, rules.as_raw_fd(), RULE_PORT, &raw const rule, 0)
-            })?;
+        for port in &self.ports {
+            rules = rules.add_rule(NetPort::new(*port, net)).map_err(io::Error::other)?;
         }
-        Ok(Some(rules))
+        Ok(rules)
     }
 }
 
-fn allow(rules: &OwnedFd, below: &Path, allowed: u64) -> io::Result<()> {
-    let path = CString::new(below.as_os_str().as_bytes())?;
-    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
-    let parent = rustix::fs::open(path.as_c_str(), flags, rustix::fs::Mode::empty())?;
-    let rule = PathRule { allowed, parent: parent.as_raw_fd() };
-    // SAFETY: the struct and the descriptor live through the call.
-    called(unsafe {
-        libc::syscall(libc::SYS_landlock_add_rule, rules.as_raw_fd(), RULE_PATH, &raw const rule, 0)
-    })
-    .map(drop)
+/// Returns rules that allow nothing of this.
+fn empty(write: BitFlags<AccessFs>, net: BitFlags<AccessNet>) -> Result<RulesetCreated, RulesetError> {
+    let rules = Ruleset::default().handle_access(write)?.handle_access(net)?;
+    rules.scope(Scope::from_all(NEWEST))?.create()
 }
 
-/// The version of the rules that this kernel knows; 0 where it knows none, or was told not to.
-fn version() -> c_long {
-    // SAFETY: with this flag nothing is read.
-    let version =
-        unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<Ruleset>(), 0, 1) };
-    version.max(0)
+fn allow(rules: RulesetCreated, below: &Path, allowed: BitFlags<AccessFs>) -> io::Result<RulesetCreated> {
+    let parent = PathFd::new(below).map_err(io::Error::other)?;
+    rules.add_rule(PathBeneath::new(parent, allowed)).map_err(io::Error::other)
 }
 
-fn called(ret: c_long) -> io::Result<c_long> {
-    if ret < 0 { Err(io::Error::last_os_error()) } else { Ok(ret) }
+/// The version of the rules that this kernel and we know.
+fn abi() -> ABI {
+    // Only who is restricted is told; so it is a thread that does nothing else.
+    let asked = std::thread::spawn(|| {
+        let rules = Ruleset::default().handle_access(AccessFs::MakeChar)?.create()?;
+        Ok::<_, RulesetError>(rules.restrict_self()?.landlock)
+    });
+    match asked.join() {
+        Ok(Ok(LandlockStatus::Available { effective_abi, .. })) => effective_abi,
+        _ => ABI::Unsupported,
+    }
 }
 
 #[cfg(test)]
@@ -235,8 +182,8 @@ mod tests {
         for what in "copy temporary nothing read append truncate remove make own foreign signal".split(' ') {
             let enforced = match what {
                 "own" | "foreign" => strength == Strength::FilesAndPorts,
-                "signal" => version() >= 6,
-                "truncate" => version() >= 3,
+                "signal" => abi() >= ABI::V6,
+                "truncate" => abi() >= ABI::V3,
                 _ => strength >= Strength::Files,
             };
             let may = allowed.contains(&what) || !enforced;
