@@ -43,7 +43,7 @@ pub struct Leaf {
     pub key: String,
     /// The names on the way to it.
     pub names: Vec<String>,
-    /// The value, as text.
+    /// The value, as text; `~` where none is written.
     pub value: String,
 }
 

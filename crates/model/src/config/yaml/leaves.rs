@@ -58,8 +58,8 @@ mod tests {
         let editor = ConfigFormat::Yaml.editor();
         let leaves = editor.leaves(text).unwrap();
         let shown: Vec<_> = leaves.iter().map(|leaf| format!("{}={}", leaf.key, leaf.value)).collect();
-        assert_eq!(shown, [r"a.b\.c=1", "a.d[0]=/p", "a.d[1].e=two", "g[0][0]=long\ntext\n", "h="]);
-        for leaf in leaves.iter().filter(|leaf| !leaf.value.is_empty()) {
+        assert_eq!(shown, [r"a.b\.c=1", "a.d[0]=/p", "a.d[1].e=two", "g[0][0]=long\ntext\n", "h=~"]);
+        for leaf in leaves.iter().filter(|leaf| leaf.value != "~") {
             assert_eq!(editor.get(text, &leaf.key).unwrap().unwrap(), leaf.value, "{}", leaf.key);
         }
         assert_eq!(leaves[2].names, ["a", "d", "e"]);
