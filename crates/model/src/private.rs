@@ -204,7 +204,9 @@ impl Elsewhere {
             let (name, value) = match moved.split_once('=') {
                 Some((flag, value)) if flag.starts_with('-') => (flag, value),
                 // A word is the value of the flag before it, if there is one.
-                _ if argv[at - 1].starts_with('-') => (argv[at - 1].as_str(), moved.as_str()),
+                _ if is_bare_flag(&argv[at - 1]) && !is_bare_flag(&moved) => {
+                    (argv[at - 1].as_str(), moved.as_str())
+                }
                 _ => ("", moved.as_str()),
             };
             if self.is_astray(&[name.trim_start_matches('-').to_owned()], value) {
@@ -352,6 +354,11 @@ fn is_dotted(word: &str) -> bool {
         [.., last] if !numeric(last) => true,
         labels => labels.len() == 4 && labels.iter().all(|label| numeric(label)),
     }
+}
+
+/// `--port`, whose value is the next word.
+fn is_bare_flag(word: &str) -> bool {
+    word.starts_with('-') && !word.contains('=')
 }
 
 /// What a program listens on that says nothing about which address.
