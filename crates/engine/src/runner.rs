@@ -422,6 +422,7 @@ impl<'a> Runner<'a> {
 
     /// A run is closed when nothing of it is left in the site: a mark that stays would keep everybody out.
     fn close(&self, outcome: Outcome) -> Result<Record, StepError> {
+        self.site.artifacts().remove_scratch()?;
         self.site.remove_marks(&self.state.run, &self.tell)?;
         Ok(Record::RunEnded { outcome })
     }

@@ -208,6 +208,18 @@ impl Artifacts {
         if self.folder.is_dir() { sync_folder(&self.folder) } else { Ok(()) }
     }
 
+    /// Takes away what is there only while a step works. A life that was cut before its step was on record leaves some, and no
+    /// undo knows of it.
+    pub fn remove_scratch(&self) -> Result<(), ArtifactError> {
+        for entry in self.entries()? {
+            if entry.extension().is_some_and(|ending| ending == "scratch") && entry.is_dir() {
+                std::fs::remove_dir_all(&entry).map_err(wrong("remove", &entry))?;
+                sync_folder(&self.folder)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Returns since when secrets lie in this folder, RFC 3339; `None` if there are none.
     pub fn secret_since(&self) -> Result<Option<String>, ArtifactError> {
         let mut since: Option<String> = None;
