@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+use switchback_engine::run_dir::make_private;
 use switchback_engine::state_dir::StateDir;
 use switchback_model::compile::Files;
 use switchback_model::plan::Plan;
@@ -173,6 +174,15 @@ impl Site {
         wanted
     }
 
+    /// Leaves what a life leaves that is killed while it looks at an endpoint, before its step is on record.
+    pub fn leave_scratch(&self) {
+        let (run, _) = self.state.latest().unwrap().unwrap();
+        let scratch = run.artifacts().join("labels_back.scratch");
+        make_private(&scratch).unwrap();
+        std::fs::write(scratch.join("back"), "made-up-secret").unwrap();
+        std::fs::set_permissions(scratch.join("back"), PermissionsExt::from_mode(0o600)).unwrap();
+    }
+
     /// Whether the last run has ended.
     pub fn is_over(&self) -> bool {
         let last = self.state.latest().unwrap().and_then(|(_, mut entries)| entries.pop());
@@ -211,8 +221,8 @@ impl Site {
         complaints
     }
 
-    /// What the run keeps, and who may read it: records and the key are where they have to be, for the owner alone; after
-    /// the way back the records are gone.
+    /// What the run keeps, and who may read it: records and the key are where they have to be, for the owner alone; what was
+    /// there only while a step worked is gone, and after the way back all records are.
     fn unguarded(&self, end: End) -> Vec<String> {
         let mut complaints = Vec::new();
         walk(self.state.root(), &mut |path| {
@@ -227,7 +237,7 @@ impl Site {
             let bytes = std::fs::read(path).unwrap();
             let text = String::from_utf8_lossy(&bytes);
             let records = name.contains("/artifacts/");
-            if records && end == End::Before {
+            if records && (end == End::Before || name.contains(".scratch/")) {
                 complaints.push(format!("{name} is still there"));
             }
             let kept = records || name.contains("/keep/edit-");

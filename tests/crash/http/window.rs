@@ -38,6 +38,7 @@ fn cut_in(step: &str, one_of: u64, share: alone::Share, then: Verb) {
         let life = |verb, faults| live(&plan, &site.state, verb, Tell::with_faults(Arc::new(faults)));
         let how = format!("cut at point {at}, in {step}, then {then:?}");
         assert_eq!(life(Verb::Up, Faults::cut(at)), Ended::Cut, "{how}");
+        site.leave_scratch();
         let (outcome, end) = match then {
             Verb::Up => (Outcome::Upgraded, End::After),
             Verb::Back => (Outcome::RolledBack, End::Before),

@@ -23,7 +23,7 @@ fn a_statement_that_outlives_its_client_is_over_before_the_run_goes_on() {
     for verb in ["resume", "rollback"] {
         let (template, ends) = template();
         let lab = template.copy();
-        lab.change("playbook.yaml", "UPDATE archive.stamp", "SELECT pg_sleep(60); UPDATE archive.stamp");
+        lab.change("playbook.yaml", "UPDATE archive.stamp", "SELECT pg_sleep(2); UPDATE archive.stamp");
         let mut child = start(&mut lab.apply());
         let asleep = format!(
             "SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE datname = '{}' AND wait_event = 'PgSleep'",
