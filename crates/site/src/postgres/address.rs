@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use percent_encoding::percent_decode_str;
 
 use super::passfile;
+use super::protection::{Protection, Trust};
 
 /// Why an address cannot be understood. Nothing was contacted.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +57,7 @@ pub enum AddressError {
 }
 
 /// The settings that are read, by libpq's names, and the variable that stands in for each.
-const SETTINGS: [(&str, &str); 15] = [
+const SETTINGS: [(&str, &str); 16] = [
     ("host", "PGHOST"),
     ("hostaddr", "PGHOSTADDR"),
     ("port", "PGPORT"),
@@ -67,6 +68,7 @@ const SETTINGS: [(&str, &str); 15] = [
     ("service", "PGSERVICE"),
     ("sslmode", "PGSSLMODE"),
     ("sslrootcert", "PGSSLROOTCERT"),
+    ("sslcrl", "PGSSLCRL"),
     ("sslcert", "PGSSLCERT"),
     ("sslkey", "PGSSLKEY"),
     ("channel_binding", "PGCHANNELBINDING"),
@@ -85,7 +87,7 @@ const PASSED_OVER: [&str; 9] = [
     "keepalives_interval",
     "keepalives_count",
 ];
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "host",
     "hostaddr",
     "port",
@@ -95,6 +97,7 @@ const KEYS: [&str; 14] = [
     "service",
     "sslmode",
     "sslrootcert",
+    "sslcrl",
     "sslcert",
     "sslkey",
     "channel_binding",
@@ -131,21 +134,6 @@ impl Surroundings {
     }
 }
 
-/// How the connection is protected, as libpq's `sslmode` says it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protection {
-    /// Never.
-    Disable,
-    /// Where the server offers it, without looking at its certificate.
-    Prefer,
-    /// Always, without looking at the certificate.
-    Require,
-    /// Always, and an authority that we trust vouches for the certificate.
-    VerifyCa,
-    /// Always, and the certificate is for this host.
-    VerifyFull,
-}
-
 /// An address with everything resolved. What it prints never contains a password.
 #[derive(Clone)]
 pub struct Address {
@@ -165,8 +153,10 @@ pub struct Address {
     pub exposed: Option<PathBuf>,
     /// How the connection is protected.
     pub protection: Protection,
-    /// The authorities to trust.
+    /// The authorities to trust; `None` for those of the machine, and where nothing is verified.
     pub root_cert: Option<PathBuf>,
+    /// The certificates that were taken back.
+    pub revoked: Option<PathBuf>,
     /// Our own certificate and its key.
     pub client_cert: Option<(PathBuf, PathBuf)>,
     /// Whether the handshake must be bound to the TLS channel: `require`, `prefer` or `disable`.
@@ -223,16 +213,7 @@ impl Address {
         }
         let user = take("user").or_else(|| around.user.clone()).unwrap_or_else(|| "postgres".to_owned());
         let dbname = take("dbname").unwrap_or_else(|| user.clone());
-        let root_cert = take("sslrootcert").map(PathBuf::from);
-        let protection = protection(take("sslmode"), root_cert.as_deref())?;
-        let client_cert = match (take("sslcert"), take("sslkey")) {
-            (Some(cert), Some(key)) => Some((PathBuf::from(cert), PathBuf::from(key))),
-            (None, None) => None,
-            (Some(value), None) | (None, Some(value)) => {
-                let why = "a certificate and its key go together: give sslcert and sslkey";
-                return Err(AddressError::Value { key: "sslcert", value, why });
-            }
-        };
+        let trust = Trust::resolve(&mut take, around.home.as_deref())?;
         let passfile = take("passfile").map(PathBuf::from);
         let (mut password, mut exposed) = (take("password"), None);
         if password.is_none()
@@ -249,18 +230,11 @@ impl Address {
             port,
             password,
             exposed,
-            protection,
-            root_cert: match root_cert {
-                None if protection >= Protection::VerifyCa => around
-                    .home
-                    .as_ref()
-                    .map(|home| home.join(".postgresql/root.crt"))
-                    .filter(|path| path.is_file()),
-                Some(path) if path == Path::new("system") => None,
-                other => other,
-            },
-            client_cert,
-            channel_binding: take("channel_binding"),
+            protection: trust.protection,
+            root_cert: trust.root_cert,
+            revoked: trust.revoked,
+            client_cert: trust.client_cert,
+            channel_binding: trust.channel_binding,
             connect_timeout: number("connect_timeout", take("connect_timeout"))?,
             options: take("options"),
             host,
@@ -273,37 +247,6 @@ impl Address {
     pub fn place(&self) -> String {
         format!("{}:{}/{}", self.host, self.port, self.dbname)
     }
-}
-
-impl PartialOrd for Protection {
-    fn partial_cmp(&self, other: &Protection) -> Option<std::cmp::Ordering> {
-        Some((*self as u8).cmp(&(*other as u8)))
-    }
-}
-
-fn protection(mode: Option<String>, root: Option<&Path>) -> Result<Protection, AddressError> {
-    let system = root == Some(Path::new("system"));
-    let found = match mode.as_deref() {
-        Some("disable") => Protection::Disable,
-        // libpq tries `allow` in the clear first; that is not worth having where TLS is offered.
-        Some("prefer" | "allow") => Protection::Prefer,
-        // With an authority named, libpq verifies by it (libpq-ssl, "Client Verification of Server Certificates").
-        Some("require") if root.is_some_and(Path::is_file) => Protection::VerifyCa,
-        Some("require") => Protection::Require,
-        Some("verify-ca") => Protection::VerifyCa,
-        Some("verify-full") => Protection::VerifyFull,
-        None if system => Protection::VerifyFull,
-        None => Protection::Prefer,
-        Some(other) => {
-            let why = "it is disable, allow, prefer, require, verify-ca or verify-full";
-            return Err(AddressError::Value { key: "sslmode", value: other.to_owned(), why });
-        }
-    };
-    if system && found != Protection::VerifyFull {
-        let why = "with sslrootcert=system libpq demands verify-full, and so do we";
-        return Err(AddressError::Value { key: "sslmode", value: mode.unwrap_or_default(), why });
-    }
-    Ok(found)
 }
 
 fn number<T: std::str::FromStr>(key: &'static str, text: Option<String>) -> Result<Option<T>, AddressError> {
@@ -574,20 +517,5 @@ mod tests {
         assert_eq!((read(&around).password, read(&around).exposed), (None, Some(path)));
         around.variables.insert("PGPASSWORD".into(), "env".into());
         assert_eq!(read(&around).password.as_deref(), Some("env"));
-    }
-
-    #[test]
-    fn authorities_make_require_stricter_and_never_laxer() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("root.crt");
-        std::fs::write(&root, "x").unwrap();
-        let mode = |text: String| parse(&text).protection;
-        assert_eq!(
-            mode(format!("host=h sslmode=require sslrootcert={}", root.display())),
-            Protection::VerifyCa
-        );
-        assert_eq!(mode("host=h sslrootcert=system".into()), Protection::VerifyFull);
-        assert!(refusal("host=h sslmode=require sslrootcert=system").contains("verify-full"));
-        assert!(refusal("host=h sslcert=a").contains("sslkey"));
     }
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use postgres::config::{ChannelBinding, SslMode};
 use postgres::{Client, Config};
 
-use super::address::{Address, AddressError, Protection, Surroundings};
+use super::address::{Address, AddressError, Surroundings};
 use super::pooler;
+use super::protection::Protection;
 use super::said::{code, is_away, said};
-use super::trust::{TrustError, connector, for_cancel};
+use super::trust::{TrustError, advice, connector, for_cancel};
 use crate::tell::{Failure, Halt, Tell};
 
 /// How long a connection may take to come up.
@@ -181,10 +182,10 @@ impl Database {
         };
         connected.map_err(|source| {
             let note = match &self.address.exposed {
-                Some(path) if code(&source) == "28P01" || source.as_db_error().is_none() => {
+                Some(path) if code(&source) == "28P01" || said(&source).contains("password missing") => {
                     format!("; {} was not used, because others can read it: chmod 600 it", path.display())
                 }
-                _ => String::new(),
+                _ => advice(&source, &self.address).map_or(String::new(), |advice| format!("; {advice}")),
             };
             OpenError::Connect { place: self.place(), source, note }
         })

@@ -34,6 +34,22 @@ pub fn is_away(error: &postgres::Error) -> bool {
             ["57P01", "57P02", "57P03"].contains(&answer.code().code())
                 || answer.code().code().starts_with("08")
         }
+        // A certificate that is refused comes as trouble of the line, and stays refused however long one waits.
+        None if broken_trust(error).is_some() => false,
         None => error.is_closed() || error.source().is_some_and(<dyn Error>::is::<std::io::Error>),
     }
+}
+
+/// Returns why no protected connection came about, if that is what went wrong.
+pub(super) fn broken_trust(error: &postgres::Error) -> Option<&rustls::Error> {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let within = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let found = within.and_then(|inner| inner.downcast_ref()).or_else(|| inner.downcast_ref());
+        if found.is_some() {
+            return found;
+        }
+        cause = inner.source();
+    }
+    None
 }

@@ -9,15 +9,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::address::Protection;
 use super::connect::Database;
 use super::lock::session_name;
+use super::protection::Protection;
 use crate::tell::{Failure, Halt, Tell};
 
 /// The programs that are needed, all of one version.
 const PROGRAMS: [&str; 3] = ["pg_dump", "pg_restore", "psql"];
 /// How often a running tool is looked at.
 pub(super) const TICK: Duration = Duration::from_millis(20);
+/// Where no file can be.
+const NOWHERE: &str = "/dev/null/none";
 /// How much of a tool's complaints is kept.
 const COMPLAINTS: usize = 4000;
 
@@ -113,8 +115,13 @@ impl Tools {
             }
         }
         command.env("LC_ALL", "C").env("PGCLIENTENCODING", "UTF8").env("PGAPPNAME", session_name(run));
-        // No password but ours: a place that cannot be, as the file's absence goes without a warning.
-        command.env("PGPASSFILE", "/dev/null/none");
+        // No password, authority or certificate but ours: the files of the home folder are left out by a place that cannot
+        // be, as a file's absence goes without a warning.
+        for name in ["PGPASSFILE", "PGSSLROOTCERT", "PGSSLCRL", "PGSSLCERT", "PGSSLKEY"] {
+            command.env(name, NOWHERE);
+        }
+        // Nor another protection than ours, where there happens to be a ticket for it.
+        command.env("PGGSSENCMODE", "disable");
         if let Some(database) = database {
             environment(&mut command, database);
         }
@@ -145,7 +152,13 @@ fn environment(command: &mut Command, database: &Database) {
         crate::http::bundles().into_iter().find(|path| verifies && path.is_file())
     });
     let (cert, key) = address.client_cert.clone().unzip();
-    for (name, path) in [("PGSSLROOTCERT", root), ("PGSSLCERT", cert), ("PGSSLKEY", key)] {
+    let files = [
+        ("PGSSLROOTCERT", root),
+        ("PGSSLCRL", address.revoked.clone()),
+        ("PGSSLCERT", cert),
+        ("PGSSLKEY", key),
+    ];
+    for (name, path) in files {
         if let Some(path) = path {
             command.env(name, path);
         }

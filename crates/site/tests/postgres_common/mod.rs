@@ -1,6 +1,7 @@
 //! One server for the tests of a binary: made by the first that asks, gone with the last that holds it.
 #![allow(clippy::unwrap_used, dead_code)]
 
+pub mod authority;
 pub mod everything;
 pub mod pooler;
 
