@@ -3,12 +3,16 @@
 
 mod postgres_common;
 
+use postgres_common::pgbouncer::Pgbouncer;
 use postgres_common::pooler::{self, Order};
 use postgres_common::{reader, server, value, writer};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use switchback_site::postgres::{Database, OpenError, Rights, said, watched};
+use switchback_site::postgres::{
+    Access, Database, LockError, OpenError, Proven, Rights, backup, leftovers, prove, restore, said, take,
+    watched,
+};
 use switchback_site::{Faults, Tell};
 
 #[test]
@@ -74,6 +78,40 @@ fn a_pooler_that_hands_sessions_over_is_refused_and_one_that_does_not_is_no_obst
             Ok(mut client) => assert!(fine && client.query("SELECT 1", &[]).is_ok()),
         }
     }
+}
+
+#[test]
+fn the_real_pgbouncer_is_refused_unless_it_keeps_sessions_apart() {
+    let server = server();
+    let database =
+        server.database("CREATE SCHEMA app; CREATE TABLE app.t AS SELECT generate_series(1, 9) AS a");
+    let (name, schemas) = (database.address().dbname.clone(), vec!["app".to_owned()]);
+    let start = |mode: &str| {
+        let folder = server.folder.path().join(format!("pgbouncer {mode}"));
+        Pgbouncer::start(&folder, server.cluster.folder(), server.cluster.port(), mode)
+    };
+    for mode in ["transaction", "statement"] {
+        let pooler = start(mode);
+        // Also where it has served others, and has sessions to give away.
+        for _ in 0..2 {
+            let error = pooler.to(&name).connect("test", Access::ReadOnly).err().unwrap();
+            assert!(matches!(error, OpenError::Pooled { .. }), "{mode}: {error}");
+            assert!(error.to_string().contains("give the address of the server itself"), "{error}");
+        }
+    }
+    // In session mode everything works: sessions, locks, and the tools, the proof included.
+    let pooler = start("session");
+    let through = pooler.to(&name);
+    let lock = take(&through, "run", &Tell::quiet()).unwrap();
+    assert!(matches!(take(&database, "other", &Tell::quiet()), Err(LockError::Held { .. })));
+    let dir = server.folder.path().join("through a pool");
+    let report = backup(&through, &schemas, &dir, "run", &Tell::quiet()).unwrap();
+    assert_eq!(prove(&through, &dir, &report, "run", &Tell::quiet()).unwrap(), Proven::Restored);
+    assert!(leftovers(&database, "run").unwrap().is_empty());
+    server.run(&name, "DROP TABLE app.t");
+    restore(&dir, &through, &schemas, &report.fingerprint, "run", &Tell::quiet()).unwrap();
+    assert_eq!(value(&mut reader(&database), "SELECT count(*) FROM app.t"), "9");
+    drop(lock);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 pub mod authority;
 pub mod everything;
+pub mod pgbouncer;
 pub mod pooler;
 
 use std::sync::atomic::{AtomicU32, Ordering};
