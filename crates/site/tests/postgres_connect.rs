@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use switchback_site::postgres::{
-    Access, Database, LockError, OpenError, Proven, Rights, backup, leftovers, prove, restore, said, take,
-    watched,
+    Access, Database, LockError, OpenError, Proven, Rights, backup, leftovers, outsiders, prove, restore,
+    said, take, watched,
 };
 use switchback_site::{Faults, Tell};
 
@@ -142,6 +142,15 @@ fn an_unreachable_server_is_named_without_its_password() {
         text.starts_with("connect to 127.0.0.1:") && text.contains("\"no such\" does not exist"),
         "{text}"
     );
+}
+
+#[test]
+fn sessions_of_others_are_seen_by_a_user_who_may_not_look_into_them() {
+    let server = server();
+    let database = server.database("CREATE ROLE onlooker LOGIN; CREATE ROLE busy LOGIN");
+    let _busy = server.as_user(&database, "busy").connect("a worker", Access::ReadOnly).unwrap();
+    let found = outsiders(&mut reader(&server.as_user(&database, "onlooker")), &[]).unwrap();
+    assert!(found.sessions.iter().any(|line| line.contains("of busy (a worker)")), "{:?}", found.sessions);
 }
 
 #[test]

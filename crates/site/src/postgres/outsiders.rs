@@ -65,10 +65,12 @@ WITH inside AS (
 )
 SELECT pg_describe_object(classid, objid, 0) || ' leans on ' || pg_describe_object(refclassid, refobjid, 0) FROM edge ORDER BY 1";
 
+/// What kind of process another user's is, the server tells only superusers and members of pg_read_all_stats.
 const SESSIONS: &str = "
 SELECT format('process %s of %s%s%s, %s since %s', pid, coalesce(usename::text, 'nobody'),
               CASE WHEN application_name <> '' THEN ' (' || application_name || ')' ELSE '' END,
               coalesce(' from ' || host(client_addr), ''), coalesce(state, 'hidden'), coalesce(date_trunc('second', state_change)::text, '?'))
 FROM pg_catalog.pg_stat_activity
-WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+  AND (backend_type = 'client backend' OR backend_type IS NULL AND usename IS NOT NULL)
   AND application_name NOT LIKE 'switchback%' ORDER BY pid";
