@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use switchback_site::postgres::{AskError, Client, query};
+use switchback_labs::cluster::{Cluster, Durability};
+use switchback_site::postgres::{AskError, Client, Database, Fingerprint, query};
 use switchback_site::{Answer, Faults, Halt, Tell};
 
 fn rows(client: &mut Client, sql: &str, params: &[(&str, Value)]) -> Vec<Vec<Value>> {
@@ -137,4 +138,57 @@ fn a_stopped_question_ends_on_the_server() {
         query(&mut client, "SELECT pg_sleep(60)::text", &BTreeMap::new(), &tell)
     });
     assert!(matches!(answer, Err(AskError::Halt(Halt::Interrupted))), "{answer:?}");
+}
+
+#[test]
+fn who_may_not_read_is_told_what_to_grant() {
+    let server = server();
+    let database =
+        server.database("CREATE ROLE \"guest one\" LOGIN; CREATE SCHEMA s; CREATE TABLE s.t (a int)");
+    let guest = server.as_user(&database, "guest one");
+    let answer = query(&mut writer(&guest), "SELECT a FROM s.t", &BTreeMap::new(), &Tell::quiet());
+    let said = answer.unwrap_err().to_string();
+    assert!(
+        said.contains("permission denied") && said.contains("GRANT pg_read_all_data TO \"guest one\""),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_question_over_more_tables_than_the_server_can_lock_says_what_to_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::start(&folder.path().join("cluster"), Durability::None).unwrap();
+    let set = |cluster: &mut Cluster, locks: i64| {
+        let sql = format!("ALTER SYSTEM SET max_locks_per_transaction = {locks}");
+        cluster.connect("postgres").unwrap().batch_execute(&sql).unwrap();
+        cluster.stop();
+        cluster.restart().unwrap();
+    };
+    set(&mut cluster, 10);
+    let tables: Vec<String> =
+        (1..=200).map(|at| format!("CREATE TABLE many.t{at} (id int PRIMARY KEY)")).collect();
+    let mut maker = cluster.connect("postgres").unwrap();
+    maker.batch_execute("CREATE SCHEMA many").unwrap();
+    tables.chunks(50).for_each(|some| maker.batch_execute(&some.join("; ")).unwrap());
+    let each: Vec<String> = (1..=200).map(|at| format!("SELECT {at}, id FROM many.t{at}")).collect();
+    let sql = each.join(" UNION ALL ");
+    let ask = |cluster: &Cluster| {
+        let database = Database::parse(&cluster.url("postgres")).unwrap();
+        query(&mut writer(&database), &sql, &BTreeMap::new(), &Tell::quiet())
+    };
+    // The table of locks has some room to grow; somebody else has taken it, and leaves enough to come in and to look.
+    let full = maker.execute("SELECT pg_advisory_lock(n) FROM generate_series(1, 1000000) n", &[]);
+    assert!(full.unwrap_err().as_db_error().unwrap().message().contains("out of shared memory"));
+    maker.batch_execute("SELECT pg_advisory_unlock(n) FROM generate_series(1, 200) n").unwrap();
+    let error = ask(&cluster).unwrap_err();
+    let said = error.to_string();
+    let AskError::Locks { tables: 400.., room: 600, now: 10, wanted } = error else { panic!("{said}") };
+    assert!(said.contains(&format!("set max_locks_per_transaction to {wanted}")), "{said}");
+    drop(maker);
+    // What reads all of a database by itself does so in parts, and needs little room.
+    let database = Database::parse(&cluster.url("postgres")).unwrap();
+    let found = Fingerprint::read(&database, &["many".to_owned()], &Tell::quiet()).unwrap();
+    assert_eq!(found.tables.len(), 200);
+    set(&mut cluster, wanted);
+    assert!(ask(&cluster).is_ok());
 }

@@ -1,6 +1,7 @@
 //! Unstract 0.92 → 0.93 by the real binary, on labs of our own in a private PostgreSQL server.
 
 mod faults;
+mod rights;
 mod ways;
 
 use crate::server::Server;

@@ -11,12 +11,16 @@ use switchback_model::digest::{Cell, Digest, RowHasher};
 use super::connect::watched;
 use super::lexer::{LexError, split};
 use super::params::{BindError, bind, refs};
-use super::said::said;
+use super::said::{code, said};
 use crate::probe::{AllRows, Answer, SHOWN};
 use crate::tell::{Failure, Halt, Tell};
 
 /// What the columns are called while they are read; their own names may repeat.
 const COLUMN: &str = "switchback_c";
+/// What it says to somebody who lacks a right.
+const DENIED: &str = "42501";
+/// What the server says where its table of locks is full (postgresql.org/docs, "PostgreSQL Error Codes").
+const OUT_OF_MEMORY: &str = "53200";
 
 /// Why a question was not answered. Nothing was changed: it runs in a transaction that is read only.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +49,30 @@ pub enum AskError {
         /// What it says.
         #[from]
         source: postgres::Error,
+    },
+    /// The user may not read what is asked about.
+    #[error(
+        "ask the database: {said}; let {user} read it: GRANT pg_read_all_data TO {user} (PostgreSQL 14 and later), or USAGE on the schemas and SELECT on their tables"
+    )]
+    Denied {
+        /// What the server says.
+        said: String,
+        /// Who asked, as SQL names the user.
+        user: String,
+    },
+    /// It locks more than the server has room for: every table that it reads, with its indexes, to its end.
+    #[error(
+        "ask a question of so many tables: a question locks each of them with its indexes, {tables} in this database, and the server has room for about {room} locks; set max_locks_per_transaction to {wanted} in its postgresql.conf (it is {now}) and restart it"
+    )]
+    Locks {
+        /// Tables and indexes in the database.
+        tables: i64,
+        /// How many locks the server has room for, for all who are connected.
+        room: i64,
+        /// The setting as it is.
+        now: i64,
+        /// The setting with which all of them have room.
+        wanted: i64,
     },
     /// Stopped.
     #[error(transparent)]
@@ -84,8 +112,32 @@ pub fn query(
     });
     match (answer, tell.go_on()) {
         (Err(AskError::Server { .. }), Err(halt)) => Err(halt.into()),
+        // What else it can be is said by the server as well as by us.
+        (Err(AskError::Server { source }), Ok(())) if code(&source) == OUT_OF_MEMORY => {
+            Err(crowded(client).ok().flatten().unwrap_or(AskError::Server { source }))
+        }
+        (Err(AskError::Server { source }), Ok(())) if code(&source) == DENIED => {
+            let user = client.query_one("SELECT pg_catalog.quote_ident(current_user)", &[])?.get(0);
+            Err(AskError::Denied { said: said(&source), user })
+        }
         (answer, _) => answer,
     }
+}
+
+/// Says how many locks there should be room for, where the database has more to lock than there is.
+fn crowded(client: &mut Client) -> Result<Option<AskError>, postgres::Error> {
+    let row = client.query_one(
+        "SELECT (SELECT count(*) FROM pg_catalog.pg_class c WHERE c.relkind IN ('r', 'p', 'i', 'I', 't', 'm') \
+                  AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)), \
+                current_setting('max_locks_per_transaction')::bigint, \
+                current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint",
+        &[],
+    )?;
+    let (tables, now, sessions): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
+    let (room, wanted) = (now * sessions, (tables / sessions + 1).max(now + 1));
+    // A quarter is left to the others who are connected.
+    let wanted = (wanted + wanted / 4).max(64);
+    Ok((tables > room / 2).then_some(AskError::Locks { tables, room, now, wanted }))
 }
 
 fn read(

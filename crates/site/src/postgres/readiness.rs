@@ -51,9 +51,16 @@ pub fn readiness(database: &Database, schemas: &[String]) -> Result<Readiness, B
     if rights.schemas.values().any(|schema| !schema.exists) && !rights.create {
         obstacles.push(format!("the user {} may not make schemas in the database", rights.user));
     }
-    obstacles.extend(locks(&mut client, schemas).map_err(failed)?);
-    obstacles.extend(defaults(&mut client).map_err(failed)?);
+    obstacles.extend(of_the_server(&mut client, schemas).map_err(failed)?);
     Ok(Readiness { tools, rights, outsiders, obstacles })
+}
+
+/// What settings of the server or of the user are in the way of a restore. Changes nothing.
+pub fn of_the_server(
+    client: &mut impl GenericClient,
+    schemas: &[String],
+) -> Result<Vec<String>, postgres::Error> {
+    Ok(locks(client, schemas)?.into_iter().chain(defaults(client)?).collect())
 }
 
 /// A transaction locks every table, index and sequence that it drops, and the server has room for so many locks only.

@@ -45,6 +45,13 @@ pub(crate) fn preview(target: &str, world: &Overlay<'_>) -> Result<Preview, Step
     if is_note(site, target, &tell)? {
         return Ok(Preview::of([format!("nothing to copy: {} absent or empty", schemas.join(", "))], 20));
     }
+    let in_the_way =
+        pg::readiness::of_the_server(&mut site.reader(target)?, &schemas).map_err(SiteError::from)?;
+    if !in_the_way.is_empty() {
+        return Err(StepError::failed(format!("restore {target}: its server would not let it be as it was"))
+            .details(in_the_way)
+            .help("change that, and plan again: a backup that cannot be brought back is none"));
+    }
     let bytes = site.size(target)?.unwrap_or(0);
     let server = Rights::of(&mut site.reader(target)?, &schemas).map_err(SiteError::from)?.server;
     Tools::find(server)?;
