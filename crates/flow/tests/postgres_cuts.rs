@@ -99,6 +99,33 @@ fn a_cut_at_any_point_is_continued() {
 }
 
 #[test]
+fn a_circle_that_cannot_wait_is_put_aside_and_back_from_any_cut() {
+    let server = server();
+    let new = "CREATE SCHEMA new; CREATE TABLE new.left (id int PRIMARY KEY, other int);
+        CREATE TABLE new.right (id int PRIMARY KEY, other int REFERENCES new.left);
+        ALTER TABLE new.left ADD FOREIGN KEY (other) REFERENCES new.right";
+    let moves =
+        jobs(vec![job("old.left", "new.left", "id other"), job("old.right", "new.right", "id other")]);
+    let one = server.database(&format!("{OLD}; {new}"));
+    let before = catalog(&server, &one);
+    let go = |faults: &Arc<Faults>| {
+        let options = Options { workers: 1, indexes: Indexes::Kept };
+        let tell = Tell::with_faults(faults.clone());
+        switchback_flow::run(&moves, &one.end, &one.end, &key(), options, &tell)
+    };
+    let all = Arc::new(Faults::none());
+    go(&all).unwrap();
+    assert_eq!(catalog(&server, &one), before);
+    for at in (1..=all.passed()).step_by(2) {
+        server.run(&one, "TRUNCATE new.left, new.right; DROP SCHEMA switchback CASCADE");
+        assert_eq!(go(&Arc::new(Faults::cut(at))).unwrap_err().halt(), Some(Halt::Cut), "cut at {at}");
+        assert_eq!(go(&Arc::new(Faults::none())).unwrap().rows, 100, "cut at {at}");
+        assert_proven(&moves, &one, &one);
+        assert_eq!(catalog(&server, &one), before, "cut at {at}");
+    }
+}
+
+#[test]
 fn a_stop_ends_the_statement_and_the_next_call_goes_on() {
     let server = server();
     let one = server.database(

@@ -48,6 +48,7 @@ pub(crate) struct Column {
 /// A foreign key of a table of the target.
 #[derive(Debug, Clone)]
 pub(crate) struct ForeignKey {
+    pub oid: u32,
     pub to: u32,
     pub deferrable: bool,
 }
@@ -93,8 +94,8 @@ const REACTIONS: &str = "SELECT t.tgrelid, 'trigger ' || t.tgname FROM pg_catalo
     UNION ALL SELECT r.ev_class, 'rule ' || r.rulename FROM pg_catalog.pg_rewrite r \
     WHERE r.ev_class = ANY($1::oid[]) AND r.ev_type = '3' AND r.ev_enabled <> 'D' ORDER BY 1, 2";
 
-const FOREIGN: &str = "SELECT f.conrelid, f.confrelid, f.condeferrable \
-    FROM pg_catalog.pg_constraint f WHERE f.contype = 'f' AND f.conrelid = ANY($1::oid[]) ORDER BY 1, 2";
+const FOREIGN: &str = "SELECT f.conrelid, f.oid, f.confrelid, f.condeferrable \
+    FROM pg_catalog.pg_constraint f WHERE f.contype = 'f' AND f.conrelid = ANY($1::oid[]) ORDER BY 1, 3, 2";
 
 /// Reads the named tables. What does not exist is not in the answer.
 pub(crate) fn read(
@@ -150,7 +151,7 @@ pub(crate) fn read(
     }
     for row in client.query(FOREIGN, &[&oids]).map_err(ask())? {
         let Some(table) = found.get_mut(&row.get(0)) else { continue };
-        table.foreign.push(ForeignKey { to: row.get(1), deferrable: row.get(2) });
+        table.foreign.push(ForeignKey { oid: row.get(1), to: row.get(2), deferrable: row.get(3) });
     }
     Ok(found.into_values().map(|table| (table.name.clone(), table)).collect())
 }

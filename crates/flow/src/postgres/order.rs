@@ -1,10 +1,14 @@
 //! In which order tables are filled: what is referred to before what refers to it.
 
+use std::collections::BTreeSet;
+
 /// One table refers to another: `from` and `to` are numbers of tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Reference {
     pub from: usize,
     pub to: usize,
+    /// The number of the foreign key; `None` for a lookup.
+    pub key: Option<u32>,
     /// Whether the database can look at it as late as the commit.
     pub deferrable: bool,
 }
@@ -76,6 +80,35 @@ fn in_circle<'a>(
     Ok(order)
 }
 
+/// Orders as [`order`], and lets every foreign key of a circle that cannot wait be away meanwhile: their numbers come with the
+/// groups, and the references are as they are without them.
+///
+/// Fails with the tables of a circle of lookups.
+pub(super) fn order_without(
+    count: usize,
+    references: &mut [Reference],
+) -> Result<(Vec<Group>, BTreeSet<u32>), Vec<usize>> {
+    let mut away = BTreeSet::new();
+    loop {
+        let circle = match order(count, references) {
+            Ok(groups) => return Ok((groups, away)),
+            Err(circle) => circle,
+        };
+        let strict =
+            |one: &&mut Reference| !one.deferrable && circle.contains(&one.from) && circle.contains(&one.to);
+        let before = away.len();
+        for reference in references.iter_mut().filter(strict).filter(|one| one.from != one.to) {
+            if let Some(key) = reference.key {
+                reference.deferrable = true;
+                away.insert(key);
+            }
+        }
+        if away.len() == before {
+            return Err(circle);
+        }
+    }
+}
+
 /// Finds the strongly connected components, those that are pointed to first (Tarjan 1972).
 fn circles<I: Iterator<Item = usize>>(count: usize, next: impl Fn(usize) -> I) -> Vec<Vec<usize>> {
     const NEW: usize = usize::MAX;
@@ -131,7 +164,7 @@ mod tests {
     use super::*;
 
     fn reference(from: usize, to: usize, deferrable: bool) -> Reference {
-        Reference { from, to, deferrable }
+        Reference { from, to, key: None, deferrable }
     }
 
     #[test]
@@ -153,6 +186,19 @@ mod tests {
         assert_eq!(groups[0], Group { tables: vec![1, 0], whole: true, after: vec![] });
         assert_eq!(groups[1], Group { tables: vec![2], whole: false, after: vec![0] });
         assert_eq!(order(2, &[reference(0, 1, false), reference(1, 0, false)]), Err(vec![0, 1]));
+    }
+
+    #[test]
+    fn a_circle_that_cannot_wait_names_the_foreign_keys_that_have_to_go() {
+        let key = |from, to, key| Reference { key: Some(key), ..reference(from, to, false) };
+        let mut all = [key(0, 1, 7), key(1, 0, 8), key(2, 0, 9), key(0, 0, 10)];
+        let (groups, away) = order_without(3, &mut all).unwrap();
+        assert_eq!(away, BTreeSet::from([7, 8]));
+        assert_eq!((groups[0].tables.len(), groups[0].whole, &groups[1].tables), (2, true, &vec![2]));
+        // A lookup cannot go; what it finds comes first.
+        let (groups, away) = order_without(2, &mut [key(0, 1, 7), reference(1, 0, false)]).unwrap();
+        assert_eq!((&groups[0].tables, away), (&vec![0, 1], BTreeSet::from([7])));
+        assert_eq!(order_without(2, &mut [reference(0, 1, false), reference(1, 0, false)]), Err(vec![0, 1]));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use postgres::Client;
 
 use super::catalog::{self, Column, Table};
-use super::order::{Group, Reference, order};
+use super::order::{Group, Reference, order_without};
 use crate::error::FlowError;
 use crate::job::{ColumnMove, Miss, TableMove, TableName, Take};
 use switchback_site::postgres::names::qualified;
@@ -61,6 +61,11 @@ pub(super) struct Plan {
     pub into: Vec<Vec<usize>>,
     /// In which order the targets are filled.
     pub groups: Vec<Group>,
+    /// Foreign keys, by their numbers, that have to be away while the tables are filled: a circle that cannot wait for the
+    /// commit.
+    pub circle: BTreeSet<u32>,
+    /// What has to be filled before what.
+    pub references: Vec<Reference>,
     /// Whether both ends are one database.
     pub same: bool,
 }
@@ -289,26 +294,47 @@ fn plan(mut moves: Vec<Resolved>, same: bool) -> Result<Plan, Vec<String>> {
     for (number, table) in targets.iter().enumerate() {
         for key in &table.foreign {
             if let Some(to) = at.get(&key.to) {
-                references.push(Reference { from: number, to: *to, deferrable: key.deferrable });
+                let key = (Some(key.oid), key.deferrable);
+                references.push(Reference { from: number, to: *to, key: key.0, deferrable: key.1 });
             }
         }
         for job in &into[number] {
             for lookup in &moves[*job].lookups {
                 if let Some(to) = at.get(&lookup.within.oid) {
-                    references.push(Reference { from: number, to: *to, deferrable: false });
+                    references.push(Reference { from: number, to: *to, key: None, deferrable: false });
                 }
             }
         }
     }
-    let groups = order(targets.len(), &references).unwrap_or_else(|circle| {
+    let ordered = order_without(targets.len(), &mut references.clone()).unwrap_or_else(|circle| {
         let names: Vec<String> = circle.iter().map(|table| targets[*table].name.describe()).collect();
-        wrong.push(format!(
-            "{} refer to one another, and none of the references can wait for the commit; make one of them deferrable",
-            names.join(", ")
-        ));
-        Vec::new()
+        wrong.push(format!("{} look each other up, so none of them can be filled first", names.join(", ")));
+        Default::default()
     });
-    if wrong.is_empty() { Ok(Plan { moves, targets, into, groups, same }) } else { Err(unique(wrong)) }
+    let (groups, circle) = ordered;
+    let plan = Plan { moves, targets, into, groups, circle, references, same };
+    if wrong.is_empty() { Ok(plan) } else { Err(unique(wrong)) }
+}
+
+impl Plan {
+    /// Whether the tables could be filled if these foreign keys were away.
+    pub fn would_do(&self, away: &BTreeSet<u32>) -> bool {
+        let stays = |one: &&Reference| one.key.is_none_or(|key| !away.contains(&key));
+        let mut left: Vec<Reference> = self.references.iter().filter(stays).copied().collect();
+        order_without(self.targets.len(), &mut left).is_ok_and(|(_, circle)| circle.is_empty())
+    }
+
+    /// What to say where the circle has to stay.
+    pub fn stuck(&self) -> String {
+        let within = |table: &&Arc<Table>| table.foreign.iter().any(|key| self.circle.contains(&key.oid));
+        let names: Vec<String> =
+            self.targets.iter().filter(within).map(|table| table.name.describe()).collect();
+        format!(
+            "{} refer to one another, and none of the references can wait for the commit; one can be put aside for the load where \
+             the table that it is of is empty and yours and no event trigger watches: see to that, or make one of them deferrable",
+            names.join(", ")
+        )
+    }
 }
 
 /// Gives all moves into one table the same columns, in the table's order: only then is the table's digest the sum of its

@@ -57,6 +57,10 @@ pub fn check(moves: &[TableMove], from: &Database, to: &Database, tell: &Tell) -
             }
         }
     }
+    if !plan.circle.is_empty() {
+        let away = aside::would_go(&mut target, &filled(&plan), &plan.circle)?;
+        wrong.extend((!plan.would_do(&away)).then(|| plan.stuck()));
+    }
     if wrong.is_empty() { Ok(()) } else { Err(FlowError::Refused(wrong)) }
 }
 
@@ -87,7 +91,8 @@ pub fn run(
         return Ok(report(&done, Vec::new(), found));
     }
     let is_first = done.is_empty() && !aside::is_away(&mut target, key)?;
-    if is_first && aside::set_aside(&mut target, &filled(&plan), key, options.indexes.from(), tell)? > 0 {
+    let from_rows = options.indexes.from();
+    if is_first && aside::set_aside(&mut target, &filled(&plan), key, from_rows, &plan.circle, tell)? > 0 {
         // What referred to one another need not wait for one another any more.
         plan = resolve(moves, &mut source, &mut target, same)?;
     }
@@ -102,6 +107,10 @@ pub fn run(
                 .collect()
         })
         .collect();
+    // A life that has only to bring back what is away finds them there again.
+    if !plan.circle.is_empty() && waiting.iter().any(|parts| !parts.is_empty()) {
+        return Err(FlowError::Refused(vec![plan.stuck()]));
+    }
     let snapshot = if same { None } else { Some(export(&mut source)?) };
     let moved = all(&plan, (from, to), key, options, waiting, snapshot.as_deref(), tell)?;
     done.extend(moved);

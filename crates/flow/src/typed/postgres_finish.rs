@@ -59,7 +59,7 @@ pub(super) fn set_aside(
             searched: false,
         })
         .collect();
-    aside::set_aside(client, &filled, key, options.indexes.from(), tell)?;
+    aside::set_aside(client, &filled, key, options.indexes.from(), &BTreeSet::new(), tell)?;
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! Taking indexes and foreign keys down: their definitions are in our ledger in the transaction in which they go.
 
+use std::collections::BTreeSet;
+
 use postgres::{Client, GenericClient, Transaction};
 use serde::{Deserialize, Serialize};
 use switchback_site::postgres::{CursorRow, Patience, ledger};
@@ -35,8 +37,17 @@ struct Kept {
     rows: u64,
 }
 
-/// Takes down what can be taken down of `filled` where `from` rows or more are expected, in one transaction with the
-/// definitions of it. Returns how many objects went. What others change meanwhile is left as it is.
+/// Says which foreign keys of `must` can be taken down. Reads only.
+pub(crate) fn would_go(
+    client: &mut Client,
+    filled: &[Filled],
+    must: &BTreeSet<u32>,
+) -> Result<BTreeSet<u32>, FlowError> {
+    Ok(choose(client, filled, u64::MAX, must)?.foreign)
+}
+
+/// Takes down what can be taken down of `filled` where `from` rows or more are expected, and the foreign keys of `must`
+/// wherever they can be, in one transaction with the definitions of it. Returns how many objects went. What others change meanwhile is left as it is.
 ///
 /// No reader is kept waiting for longer than the lock timeout of a session of ours.
 pub(crate) fn set_aside(
@@ -44,9 +55,10 @@ pub(crate) fn set_aside(
     filled: &[Filled],
     key: &CursorKey,
     from: u64,
+    must: &BTreeSet<u32>,
     tell: &Tell,
 ) -> Result<usize, FlowError> {
-    let seen = choose(client, filled, from)?;
+    let seen = choose(client, filled, from, must)?;
     if seen.definitions.is_empty() {
         return Ok(0);
     }
@@ -55,7 +67,7 @@ pub(crate) fn set_aside(
     let gone = Patience::usual().transact(client, tell, doing, |transaction| {
         lock(transaction, &seen)?;
         // Behind the lock nobody changes any of it.
-        if choose(transaction, filled, from)? != seen {
+        if choose(transaction, filled, from, must)? != seen {
             return Ok::<usize, FlowError>(0);
         }
         take_down(transaction, &seen, filled, key)?;

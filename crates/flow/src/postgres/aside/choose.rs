@@ -49,17 +49,21 @@ struct FoundForeign {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Chosen {
     pub definitions: Vec<Definition>,
+    /// The foreign keys among it, by their numbers.
+    pub foreign: BTreeSet<u32>,
     /// The tables that are locked for it, by their numbers.
     pub locked: BTreeSet<u32>,
 }
 
-/// Looks what can be taken down of `filled` where `from` rows or more are expected. Reads only.
+/// Looks what can be taken down of `filled` where `from` rows or more are expected, and whether the foreign keys of `must` can
+/// be, however few the rows. Reads only.
 pub(super) fn choose(
     client: &mut impl GenericClient,
     filled: &[Filled],
     from: u64,
+    must: &BTreeSet<u32>,
 ) -> Result<Chosen, FlowError> {
-    if filled.iter().all(|table| table.rows < from) {
+    if must.is_empty() && filled.iter().all(|table| table.rows < from) {
         return Ok(Chosen::default());
     }
     let oids: Vec<u32> = filled.iter().map(|table| table.oid).collect();
@@ -82,13 +86,13 @@ pub(super) fn choose(
         }
     }
     let (indexes, foreigns) = (indexes(client, &oids)?, foreigns(client, &oids)?);
-    Ok(select(filled, from, &may, indexes, foreigns))
+    Ok(select(filled, (from, must), &may, indexes, foreigns))
 }
 
 /// The rule by itself.
 fn select(
     filled: &[Filled],
-    from: u64,
+    (from, must): (u64, &BTreeSet<u32>),
     may: &BTreeSet<u32>,
     indexes: Vec<FoundIndex>,
     foreigns: Vec<FoundForeign>,
@@ -99,11 +103,11 @@ fn select(
     large.truncate(TABLES);
     let place: BTreeMap<u32, usize> = large.iter().enumerate().map(|(at, table)| (table.oid, at)).collect();
     let is_large = |oid: &u32| place.contains_key(oid);
-    let mut gone = BTreeSet::new();
     let mut chosen = Chosen::default();
     for foreign in foreigns {
-        if foreign.may && may.contains(&foreign.from) && (is_large(&foreign.from) || is_large(&foreign.to)) {
-            gone.insert(foreign.oid);
+        let wanted = is_large(&foreign.from) || is_large(&foreign.to) || must.contains(&foreign.oid);
+        if foreign.may && may.contains(&foreign.from) && wanted {
+            chosen.foreign.insert(foreign.oid);
             chosen.locked.extend([foreign.from, foreign.to]);
             chosen.definitions.push(Definition::Foreign(foreign.definition));
         }
@@ -113,7 +117,7 @@ fn select(
     let mut indexes: Vec<(usize, FoundIndex)> = indexes
         .into_iter()
         .filter(|index| !searched.contains(&index.table))
-        .filter(|index| index.needed_by.iter().all(|foreign| gone.contains(foreign)))
+        .filter(|index| index.needed_by.iter().all(|foreign| chosen.foreign.contains(foreign)))
         .filter_map(|index| Some((*place.get(&index.table)?, index)))
         .collect();
     indexes.sort_by(|(one, left), (other, right)| {
@@ -315,16 +319,31 @@ mod tests {
     fn large_tables_lose_theirs_the_largest_first_and_small_ones_keep_theirs() {
         let tables = [filled(1, 100), filled(2, 900), filled(3, 5)];
         let indexes = vec![index(1, "a", vec![]), index(2, "b", vec![]), index(3, "c", vec![])];
-        let chosen = select(&tables, 50, &BTreeSet::from([1, 2, 3]), indexes, vec![]);
+        let chosen = select(&tables, (50, &BTreeSet::new()), &BTreeSet::from([1, 2, 3]), indexes, vec![]);
         assert_eq!(names(&chosen), ["b", "a"]);
         assert_eq!(chosen.locked, BTreeSet::from([1, 2]));
+    }
+
+    #[test]
+    fn a_foreign_key_that_must_go_goes_however_few_the_rows_if_its_table_is_empty() {
+        let (tables, both) =
+            ([filled(1, 5), filled(2, 5)], || vec![foreign(7, 1, 2, true), foreign(8, 2, 1, true)]);
+        let go = |may: &[u32]| {
+            let may = may.iter().copied().collect();
+            select(&tables, (50, &BTreeSet::from([7, 8])), &may, vec![index(1, "key", vec![8])], both())
+        };
+        assert_eq!((names(&go(&[1, 2])), go(&[1, 2]).foreign), (vec!["f7", "f8"], BTreeSet::from([7, 8])));
+        assert_eq!(go(&[2]).foreign, BTreeSet::from([8]));
     }
 
     #[test]
     fn what_is_searched_or_not_ours_or_not_empty_stays() {
         let tables = [Filled { searched: true, ..filled(1, 100) }, filled(2, 100)];
         let indexes = vec![index(1, "a", vec![]), index(2, "b", vec![])];
-        assert_eq!(select(&tables, 50, &BTreeSet::from([1]), indexes, vec![]), Chosen::default());
+        assert_eq!(
+            select(&tables, (50, &BTreeSet::new()), &BTreeSet::from([1]), indexes, vec![]),
+            Chosen::default()
+        );
     }
 
     #[test]
@@ -333,11 +352,17 @@ mod tests {
         let both = BTreeSet::from([1, 2]);
         let key = || vec![index(1, "key", vec![7])];
         // A small table of ours refers to it.
-        let chosen = select(&tables, 50, &both, key(), vec![foreign(7, 2, 1, true)]);
+        let chosen = select(&tables, (50, &BTreeSet::new()), &both, key(), vec![foreign(7, 2, 1, true)]);
         assert_eq!(names(&chosen), ["f7", "key"]);
         // One that has rows, or is somebody else's; or a foreign key that has to stay.
-        assert!(names(&select(&tables, 50, &both, key(), vec![foreign(7, 9, 1, true)])).is_empty());
-        assert!(names(&select(&tables, 50, &both, key(), vec![foreign(7, 2, 1, false)])).is_empty());
+        assert!(
+            names(&select(&tables, (50, &BTreeSet::new()), &both, key(), vec![foreign(7, 9, 1, true)]))
+                .is_empty()
+        );
+        assert!(
+            names(&select(&tables, (50, &BTreeSet::new()), &both, key(), vec![foreign(7, 2, 1, false)]))
+                .is_empty()
+        );
     }
 
     #[test]

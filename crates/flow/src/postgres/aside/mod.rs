@@ -6,7 +6,7 @@ mod back;
 mod choose;
 mod definition;
 
-pub(crate) use away::{is_away, keys, set_aside};
+pub(crate) use away::{is_away, keys, set_aside, would_go};
 pub(crate) use back::{FEW, analyze, put_back};
 pub(crate) use choose::Filled;
 
