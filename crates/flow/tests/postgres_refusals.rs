@@ -4,7 +4,8 @@
 mod postgres_common;
 
 use postgres_common::*;
-use switchback_flow::FlowError;
+use switchback_flow::{End, FlowError};
+use switchback_site::postgres::Database;
 
 fn ends(old: &str, new: &str) -> (std::sync::Arc<Server>, Place, Place, Place) {
     let server = server();
@@ -155,4 +156,27 @@ fn a_proof_finds_what_is_missing_changed_or_too_much_and_names_it() {
         server.run(from, "UPDATE old.a SET v = NULL WHERE id < 60");
         assert_eq!(differing("new.a", &moves, from, to).len(), 20);
     }
+}
+
+#[test]
+fn a_table_that_may_not_be_read_or_not_wholly_is_named_with_what_to_grant() {
+    let old = "CREATE TABLE old.a (id int); CREATE TABLE old.\"B c\" (id int); CREATE TABLE old.hidden (id int); \
+               ALTER TABLE old.hidden ENABLE ROW LEVEL SECURITY; INSERT INTO old.hidden VALUES (1)";
+    let new = "CREATE TABLE new.a (id int); CREATE TABLE new.b (id int); CREATE TABLE new.hidden (id int)";
+    let (server, _, from, to) = ends(old, new);
+    server.run(&from, "CREATE ROLE peeper LOGIN; GRANT USAGE ON SCHEMA old TO peeper; GRANT SELECT ON old.hidden TO peeper; GRANT SELECT (id) ON old.a TO peeper");
+    let url = server.cluster.url(&from.name).replace("postgres://postgres@", "postgres://peeper@");
+    let peeper = Place { name: from.name.clone(), end: End::Postgres(Database::parse(&url).unwrap()) };
+    let moves = jobs(vec![
+        job("old.a", "new.a", "id"),
+        job("old.B c", "new.b", "id"),
+        job("old.hidden", "new.hidden", "id"),
+    ]);
+    check(&moves, &from, &to).unwrap();
+    let FlowError::Refused(lines) = check(&moves, &peeper, &to).unwrap_err() else { panic!() };
+    let [unreadable, hidden] = lines.as_slice() else { panic!("{lines:?}") };
+    let words =
+        "the user peeper may not read old.B c: grant USAGE ON SCHEMA old and SELECT ON old.\"B c\" to it";
+    assert!(unreadable.contains(words), "{unreadable}");
+    assert!(hidden.contains("affected by row-level security policy for table \"hidden\""), "{hidden}");
 }

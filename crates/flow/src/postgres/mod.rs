@@ -7,6 +7,7 @@ mod diagnose;
 mod differ;
 mod execute;
 mod lookup;
+mod may;
 mod order;
 mod parts;
 mod pipe;

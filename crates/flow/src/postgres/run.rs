@@ -12,6 +12,7 @@ use super::aside::{self, FEW, Filled};
 use super::catalog::Table;
 use super::cursor::{self, ALL};
 use super::execute::{Meter, Moved, Sessions, Shared, read_from, work};
+use super::may::unreadable;
 use super::parts::{Part, parts};
 use super::queue::Queue;
 use super::resolve::{Plan, resolve};
@@ -33,7 +34,7 @@ pub fn check(moves: &[TableMove], from: &Database, to: &Database, tell: &Tell) -
     let mut source = open(from, "switchback check", Access::ReadOnly)?;
     let same = same_database(&mut source, &mut target)?;
     let plan = resolve(moves, &mut source, &mut target, same)?;
-    let mut wrong: Vec<String> = Vec::new();
+    let mut wrong = unreadable(&mut source, &plan)?;
     let mut seen = BTreeSet::new();
     for job in &plan.moves {
         tell.go_on()?;
