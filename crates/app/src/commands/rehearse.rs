@@ -107,6 +107,7 @@ fn rehearse(
         }
     }
     let before = fingerprints(&rehearsal)?;
+    let live = read_live(&rehearsal);
     // The copies have fewer steps than the plan: the view has to count by theirs.
     let bus = views::bus(output, &rehearsal.session.plan.clone(), verbose);
     let accepted = plan.losses.iter().map(|loss| loss.id.clone()).collect();
@@ -118,9 +119,10 @@ fn rehearse(
         let complaint =
             Complaint::new(exit::SITE, "H002", "the rehearsal failed: the upgrade would fail here as well")
                 .state(ONLY_COPIES);
-        return Err(match keep_logs(context, &rehearsal) {
-            Some(help) => complaint.help(help),
-            None => complaint,
+        let help: Vec<String> = keep_logs(context, &rehearsal).into_iter().chain(live).collect();
+        return Err(match help.is_empty() {
+            true => complaint,
+            false => complaint.help(help.join("; ")),
         });
     }
     // Nobody but the private services has written to the copies since the commit point.
@@ -163,6 +165,19 @@ fn keep_logs(context: &Context, rehearsal: &Rehearsal) -> Option<String> {
         }
     }
     (!kept.is_empty()).then(|| format!("what ran privately has printed why, perhaps: {}", kept.join(", ")))
+}
+
+/// What is only read is no copy, and may be written to while it is compared with what was made of it.
+fn read_live(rehearsal: &Rehearsal) -> Option<String> {
+    let site = &rehearsal.session.site;
+    let live = site.targets().iter().filter(|(name, def)| def.is_read_only() && site.is_postgres(name));
+    let live: Vec<&str> = live.map(|(name, _)| name.as_str()).collect();
+    (!live.is_empty()).then(|| {
+        format!(
+            "if a comparison with {} failed: it is read as it is, while the application writes to it, so that may be why, and nothing be wrong; rehearse again while little is written, or name a copy of it",
+            live.join(", ")
+        )
+    })
 }
 
 fn fingerprints(rehearsal: &Rehearsal) -> Result<Vec<serde_json::Value>, Complaint> {
