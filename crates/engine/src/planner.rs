@@ -463,6 +463,7 @@ fn number(
             place: draft.place,
             reversal: cover::reversal(draft.step.as_ref(), targets, request.own_steps),
             touches: draft.step.touches(),
+            switches: draft.step.switches(),
             only_live: draft.only_live,
             preview: preview.lines,
             estimate,

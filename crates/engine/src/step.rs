@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use switchback_model::artifact::Artifact;
 use switchback_model::phase::Phase;
-use switchback_model::plan::{Reversal, Touch};
+use switchback_model::plan::{Reversal, Switch, Touch};
 use switchback_site::{Site, Tell};
 
 /// Where a step stands in the world, as observed now. Never remembered, always looked at.
@@ -131,6 +131,10 @@ pub trait Step: Serialize + DeserializeOwned + Debug + Send + Sync + Sized + 'st
     fn takes(&self) -> Vec<Artifact> {
         Vec::new()
     }
+    /// Names the maintenance mode that it switches, if it does: the report tells for how long it was on.
+    fn switches(&self) -> Option<Switch> {
+        None
+    }
     /// Says what a person has to know or do around this step; shown in the plan.
     fn by_hand(&self, _site: &Site) -> Option<String> {
         None
@@ -159,6 +163,7 @@ pub trait AnyStep: Debug + Send + Sync {
     fn join(&self, next: &dyn AnyStep) -> Option<Box<dyn AnyStep>>;
     fn makes(&self) -> Vec<Artifact>;
     fn takes(&self) -> Vec<Artifact>;
+    fn switches(&self) -> Option<Switch>;
     fn by_hand(&self, site: &Site) -> Option<String>;
     fn not_rehearsed(&self, site: &Site) -> Option<String>;
 }
@@ -209,6 +214,9 @@ impl<S: Step> AnyStep for S {
     }
     fn takes(&self) -> Vec<Artifact> {
         Step::takes(self)
+    }
+    fn switches(&self) -> Option<Switch> {
+        Step::switches(self)
     }
     fn by_hand(&self, site: &Site) -> Option<String> {
         Step::by_hand(self, site)

@@ -17,6 +17,7 @@ pub mod digest;
 pub mod each;
 pub mod equation;
 pub mod jq;
+pub mod maintenance;
 pub mod path;
 pub mod phase;
 pub mod plan;

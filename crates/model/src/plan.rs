@@ -58,6 +58,15 @@ impl Touch {
     }
 }
 
+/// A maintenance mode that a step brings an endpoint into, or out of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Switch {
+    /// Name of the endpoint.
+    pub target: String,
+    /// Whether it is entered.
+    pub on: bool,
+}
+
 /// A line of a playbook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
@@ -122,6 +131,9 @@ pub struct PlannedStep {
     pub reversal: Reversal,
     /// What it touches.
     pub touches: Vec<Touch>,
+    /// The mode that it switches; plans of older builds do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switches: Option<Switch>,
     /// Whether it is about the site itself, so that a rehearsal on copies leaves it out.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub only_live: bool,

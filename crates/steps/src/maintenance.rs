@@ -10,7 +10,7 @@ use switchback_engine::{Condition, Kind, Overlay, Preview, Step, StepError, Work
 use switchback_model::compile::Compile;
 use switchback_model::decode::{Duration as Time, OneOrMany, Spanned};
 use switchback_model::diagnostic::Diagnostic;
-use switchback_model::plan::{Access, Reversal, Touch};
+use switchback_model::plan::{Access, Reversal, Switch, Touch};
 use switchback_model::record;
 use switchback_model::target::{Request, TargetDef};
 use switchback_site::{Failure, Halt, Site, SiteError, Tell};
@@ -191,6 +191,10 @@ impl Step for Maintenance {
 
     fn touches(&self) -> Vec<Touch> {
         vec![Touch::new(&self.target, Access::Writes)]
+    }
+
+    fn switches(&self) -> Option<Switch> {
+        Some(Switch { target: self.target.clone(), on: self.on })
     }
 
     fn reversal(&self) -> Reversal {

@@ -70,9 +70,11 @@ fn a_mode_that_does_not_end_leaves_the_way_back_open_until_it_does() {
             "switchback rollback",
         ],
     );
+    site.run(&["status"]).expect(21, &["maintenance of old_runservice is on since 20"]);
     site.lab.switch("traps", json!({})).unwrap();
     site.run(&["rollback", "--yes"]).expect(0, &["as before"]);
     site.expect_as_before(&before);
+    assert!(!site.run(&["status"]).expect(0, &[]).said().contains("is on since"));
 }
 
 #[test]

@@ -23,8 +23,11 @@ fn there_and_back(site: &Installation) {
     }
     assert!(after == site.everything());
     site.run(&["status"]).expect(0, &["upgraded", "exports with secrets in them lie in"]);
-    site.run(&["report"]).expect(0, &["upgraded"]);
-    site.run(&["--json", "report"]).expect(0, &[]);
+    let report = site.run(&["report"]).expect(0, &["upgraded", "s), when its service was stopped"]).said();
+    for endpoint in ["old_runservice", "old_configstore", "new_runservice", "new_configstore"] {
+        assert!(report.contains(&format!("maintenance of {endpoint} was on from 20")), "{report}");
+    }
+    site.run(&["--json", "report"]).expect(0, &["\"ended\": \"stopped\"", "\"ended\": \"left\""]);
     site.run(&["rollback", "--yes"]).expect(0, &["as before"]);
     site.expect_as_before(&before);
 }

@@ -7,9 +7,11 @@ use crate::context::state_dir;
 use crate::output::Output;
 use crate::views::downtime::stopped_since;
 use crate::views::line::trouble_lines;
+use crate::views::maintenance;
 use crate::views::report::standing;
 use serde_json::json;
 use switchback_engine::RunError;
+use switchback_model::maintenance::spells;
 use switchback_model::record::Turn;
 use switchback_model::run::{RunState, StepState};
 use switchback_site::artifacts::Artifacts;
@@ -46,11 +48,14 @@ pub fn run(global: &Global, name: Option<&str>, output: &Output) -> Result<u8, C
     let secrets_since =
         secrets_since.map_err(|e| Complaint::new(exit::SITE, "A016", format!("cannot {e}")))?;
     let stopped_since = stopped_since(&plan, &folded, &entries).filter(|_| folded.is_open());
+    let mut spells = spells(&plan, &entries);
+    spells.retain(|spell| spell.until.is_none());
     if output.json {
         output.value(&json!({
             "run": folded.run, "standing": standing, "open": folded.is_open(), "done": done, "steps": plan.steps.len(),
             "at": at.map(|(planned, _)| planned.id.clone()), "committed": folded.committed.is_some(),
-            "directory": dir.root(), "exit": code, "stopped_since": stopped_since, "secrets_since": secrets_since, "from": plan.installed, "to": plan.wanted,
+            "directory": dir.root(), "exit": code, "stopped_since": stopped_since, "maintenance": maintenance::json(&spells),
+            "secrets_since": secrets_since, "from": plan.installed, "to": plan.wanted,
         }));
         return Ok(code);
     }
@@ -83,6 +88,7 @@ pub fn run(global: &Global, name: Option<&str>, output: &Output) -> Result<u8, C
             (_, false) => "`switchback resume` goes on, `switchback rollback` goes back".to_owned(),
         });
     }
+    spells.iter().for_each(|spell| output.say(&maintenance::line(spell)));
     if let Some(since) = secrets_since {
         output.say(&format!(
             "exports with secrets in them lie in {} since {since}{}",

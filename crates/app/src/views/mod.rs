@@ -3,6 +3,7 @@
 pub mod downtime;
 mod json;
 pub mod line;
+pub mod maintenance;
 pub mod plan;
 pub mod report;
 mod tty;

@@ -2,7 +2,9 @@
 
 use super::downtime::downtime_ms;
 use super::line::trouble_lines;
+use super::maintenance;
 use serde_json::{Value, json};
+use switchback_model::maintenance::spells;
 use switchback_model::plan::Plan;
 use switchback_model::record::{Entry, Outcome, Record, Trouble};
 use switchback_model::run::{RunState, StepState};
@@ -68,7 +70,7 @@ impl Report<'_> {
             "format": 1, "run": self.state.run, "plan": self.plan.digest, "playbook": self.plan.playbook.name,
             "from": self.plan.installed, "to": self.plan.wanted, "standing": standing(self.state),
             "committed": self.state.committed.is_some(), "lives": self.state.lives,
-            "downtime_ms": self.downtime_ms(), "accepted": self.state.accepted,
+            "downtime_ms": self.downtime_ms(), "maintenance": maintenance::json(&spells(self.plan, self.entries)), "accepted": self.state.accepted,
             "losses": self.plan.losses, "steps": steps, "records": self.entries,
         })
     }
@@ -123,6 +125,7 @@ impl Report<'_> {
         if let Some(ms) = self.downtime_ms() {
             text.push_str(&format!("downtime {}\n", words::duration(ms)));
         }
+        text.extend(spells(plan, self.entries).iter().map(|spell| maintenance::line(spell) + "\n"));
         for loss in plan.losses.iter().filter(|loss| loss.needs_consent()) {
             let rows = loss.rows.as_deref().unwrap_or_default();
             text.push_str(&format!(

@@ -76,6 +76,7 @@ pub fn plan(targets: BTreeMap<String, TargetDef>, steps: &[(&str, Phase, bool)])
         place: None,
         reversal: Reversal::ByUndo,
         touches: Vec::new(),
+        switches: None,
         only_live: false,
         preview: Vec::new(),
         estimate: Estimate { ms: 0, origin: Origin::Guessed },
