@@ -1,5 +1,6 @@
 //! The space that a plan needs, computed from real sizes.
 
+use crate::artifact_room;
 use crate::draft::Draft;
 use crate::planner::Refusal;
 use crate::step::Preview;
@@ -41,10 +42,19 @@ pub(crate) fn needs(drafts: &[Draft], previews: &[Preview], site: &Site, state_d
     };
     let kept = previews.iter().map(|preview| preview.keeps).sum::<u64>();
     add(state_dir, kept + RUN_DIRECTORY, format!("backups {}", show(kept)));
+    let room = artifact_room::of(drafts, previews, site.targets());
+    if room.bytes > 0 {
+        let why = format!("artifacts {}, by what the endpoints gave when this was planned", show(room.bytes));
+        add(state_dir, room.bytes, why);
+    }
+    if !room.unknown.is_empty() {
+        let (labels, folder) = (room.unknown.join(", "), state_dir.display());
+        unseen.push(format!("{labels} in {folder}: how much they take is not known before they are there"));
+    }
     for target in backed_up(drafts) {
         let size = site.size(&target).ok().flatten();
         let grows = previews.iter().flat_map(|preview| &preview.grows).filter(|(name, _)| *name == target);
-        let most = grows.map(|(_, bytes)| *bytes).max().unwrap_or(0);
+        let most = grows.map(|(_, bytes)| *bytes).max().unwrap_or(0) + room.fed.get(&target).unwrap_or(&0);
         if let (true, Some(size)) = (site.is_postgres(&target), size) {
             // A server says how large its data are, and not how large its disk is.
             unseen.push(format!(

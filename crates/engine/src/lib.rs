@@ -1,6 +1,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 //! The step contract, the planner, the journal and the one loop. It knows no step kind and no view.
 
+mod artifact_room;
 mod artifacts;
 mod broken;
 pub mod bus;

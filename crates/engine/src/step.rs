@@ -67,8 +67,13 @@ pub struct Preview {
     pub guess_ms: u64,
     /// Bytes it needs beside the target named, at the worst moment, beyond what is used now.
     pub grows: Vec<(String, u64)>,
-    /// Bytes it leaves in the run directory.
+    /// Bytes it leaves in the run directory, apart from artifacts.
     pub keeps: u64,
+    /// Bytes of the artifact that it brings from elsewhere; `None` where nobody can know before. What is made of artifacts
+    /// is taken to be as large as they are.
+    pub brings: Option<u64>,
+    /// How many times over it needs the room of the artifact that it makes while it works, beyond what stays.
+    pub copies: u64,
 }
 
 impl Work<'_> {

@@ -8,6 +8,7 @@ use crate::tell::Tell;
 use serde_json::{Value, json};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use switchback_model::artifact::ArtifactFormat;
 use switchback_model::digest::Digest;
@@ -24,7 +25,23 @@ const IDLE: Duration = Duration::from_secs(30);
 /// How often a GET is tried.
 const TRIES: u32 = 3;
 
+/// How large the answers of any size were that probes have read, by URL: what is fetched from there later is about as large.
+#[derive(Debug, Default)]
+pub(crate) struct Answered(Mutex<BTreeMap<String, u64>>);
+
+impl Answered {
+    fn note(&self, url: &str, bytes: u64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(url.to_owned(), bytes);
+    }
+}
+
 impl Site {
+    /// Returns how many bytes a GET of this URL answered with when a probe last read it in whole; `None` if none has.
+    pub fn answered_bytes(&self, url: &str) -> Option<u64> {
+        let url = http::Url::parse(url).ok()?;
+        self.answered.0.lock().unwrap_or_else(PoisonError::into_inner).get(url.as_str()).copied()
+    }
+
     /// Runs a program over records. Each output is a row; with `count` the answer is their number.
     pub(crate) fn ask_records(
         &self,
@@ -51,7 +68,8 @@ impl Site {
                     tries: TRIES,
                     status: 200,
                 };
-                http::download(&ask, tell)?;
+                let got = http::download(&ask, tell)?;
+                self.answered.note(url.as_str(), got.bytes);
                 (into, shape)
             }
             (_, None) => return Err(SiteError::Missing { what: "records in mere bytes".to_owned() }),

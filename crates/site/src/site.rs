@@ -18,6 +18,7 @@ use crate::lock::LockError;
 use crate::marker::{Marker, MarkerError};
 use crate::postgres as pg;
 use crate::probe::{Answer, patient};
+use crate::records::Answered;
 use crate::service::{Privates, Service, ServiceError, ServiceSpec};
 use crate::sqlite::{
     CompareError, Database, ExclusiveError, Fingerprint, FingerprintError, JournalMode, LEDGER, LedgerError,
@@ -204,6 +205,7 @@ pub struct Site {
     jq: JqChild,
     rehearsal: Option<Privates>,
     locks: Vec<OwnedFd>,
+    pub(crate) answered: Answered,
 }
 
 impl std::fmt::Debug for Site {
@@ -235,6 +237,7 @@ impl Site {
             jq,
             rehearsal: None,
             locks: Vec::new(),
+            answered: Answered::default(),
         })
     }
 

@@ -209,8 +209,11 @@ impl Step for Fetch {
         Reversal::ByUndo
     }
 
-    fn preview(&self, _world: &mut Overlay<'_>) -> Result<Preview, StepError> {
-        Ok(Preview::of([format!("GET {}", shown(&self.url))], 2000))
+    fn preview(&self, world: &mut Overlay<'_>) -> Result<Preview, StepError> {
+        // A page says nothing of how many follow it.
+        let brings = world.site.answered_bytes(&self.url).filter(|_| self.pages.is_none());
+        let copies = u64::from(self.twice);
+        Ok(Preview { brings, copies, ..Preview::of([format!("GET {}", shown(&self.url))], 2000) })
     }
 
     fn check(&self, site: &Site, work: &Work<'_>) -> Result<Condition, StepError> {

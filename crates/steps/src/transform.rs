@@ -378,7 +378,9 @@ impl Step for Transform {
             _ => {}
         }
         lines.extend(self.recipe.equations.iter().map(|equation| format!("must hold: {}", equation)));
-        Ok(Preview::of(lines, 2000))
+        // Its indexes; and what a command makes, beside whatever it keeps meanwhile in the folder it is given.
+        let copies = if self.foreign().is_some() { 3 } else { 1 };
+        Ok(Preview { copies, ..Preview::of(lines, 2000) })
     }
 
     fn check(&self, site: &Site, work: &Work<'_>) -> Result<Condition, StepError> {
