@@ -116,18 +116,47 @@ impl<'a> Known<'a> {
         self.stores.iter().filter(is_database)
     }
 
+    /// Whether another service that keeps its data there as well runs. Who is in such a store, and who writes there, says
+    /// nothing of this one: that is proven when the last of them is stopped.
+    pub fn is_shared(&self, store: &str) -> Result<bool, StepError> {
+        for (name, def) in self.site.targets() {
+            let TargetDef::Service { stores, .. } = def else { continue };
+            if name != self.name
+                && stores.iter().any(|one| one == store)
+                && Known::of(self.site, name)?.runs()?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether it runs, as far as the service itself or a probe can tell.
+    fn runs(&self) -> Result<bool, StepError> {
+        Ok(match self.state()? {
+            State::Running(_) => true,
+            State::Stopped => false,
+            State::Unknown(_) => self.release(&Tell::quiet())?.is_some(),
+        })
+    }
+
     /// Those of them that are files of this machine. Who is in a server's database the server would say, but not which of
     /// its sessions are this service's.
     fn files(&self) -> impl Iterator<Item = &'a String> {
         self.databases().filter(|store| !self.site.is_postgres(store))
     }
 
-    /// Whoever has a database of its stores open, a line each. A file says nothing: it is read and closed again.
+    /// Whoever has a database of its stores open, a line each, where no other service that runs keeps its data there too.
+    /// A file says nothing: it is read and closed again.
     pub fn in_the_stores(&self) -> Result<Vec<String>, StepError> {
         let mut lines = Vec::new();
         for store in self.files() {
             let path = self.site.database(store)?.real_path()?;
-            for holder in holders(&path).others().seen {
+            let seen = holders(&path).others().seen;
+            if seen.is_empty() || self.is_shared(store)? {
+                continue;
+            }
+            for holder in seen {
                 lines.push(format!("process {} has {store} open: {}", holder.pid, holder.command));
             }
         }

@@ -182,11 +182,12 @@ impl Step for Stop {
     }
 }
 
-/// The stores that a service was let at for this run, and that nobody has taken back.
+/// The stores that a service was let at for this run, and that nobody has taken back. One in which another service still
+/// works for this run is counted again when that is stopped.
 fn uncounted<'a>(known: &Known<'a>, site: &Site, work: &Work<'_>) -> Result<Vec<&'a String>, StepError> {
     let mut uncounted = Vec::new();
     for store in known.databases().filter(|_| work.is_private()) {
-        if !is_counted(site, store, work)? {
+        if !is_counted(site, store, work)? && !known.is_shared(store)? {
             uncounted.push(store);
         }
     }
