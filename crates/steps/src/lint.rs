@@ -17,7 +17,7 @@ pub fn lint(loaded: &LoadedPlaybook) -> Diagnostics {
     let mut out = Diagnostics::default();
     for upgrade in &loaded.playbook.upgrades {
         unproven(upgrade, &mut out);
-        left_in_maintenance(upgrade, &mut out);
+        left_in_maintenance(upgrade, loaded, &mut out);
         left_stopped(upgrade, &mut out);
         for (_, entry) in &all_entries(upgrade) {
             step(entry, loaded, &mut out);
@@ -177,13 +177,33 @@ fn names(entry: &StepEntry, key: Option<&str>) -> BTreeSet<String> {
     node.map(texts).unwrap_or_default().into_iter().map(|(text, _)| text.to_owned()).collect()
 }
 
-fn left_in_maintenance(upgrade: &Upgrade, out: &mut Diagnostics) {
+/// A mode ends with the service that is in it where that is stopped in its old release, and only another target speaks to what
+/// is started in its place: the old release comes back on the way back alone, and that leaves the mode.
+fn left_in_maintenance(upgrade: &Upgrade, loaded: &LoadedPlaybook, out: &mut Diagnostics) {
     let mut on: Vec<(String, Span)> = Vec::new();
     let all = all_entries(upgrade);
-    for (_, entry) in all.iter().filter(|(_, entry)| entry.kind.value == "maintenance") {
-        on.extend(names(entry, Some("enter")).into_iter().map(|name| (name, entry.kind.span)));
-        let left = names(entry, Some("leave"));
-        on.retain(|(name, _)| !left.contains(name));
+    let switches = |entry: &StepEntry| entry.kind.value == "maintenance";
+    for (at, (_, entry)) in all.iter().enumerate() {
+        match entry.kind.value.as_str() {
+            "maintenance" => {
+                on.extend(names(entry, Some("enter")).into_iter().map(|name| (name, entry.kind.span)));
+                let left = names(entry, Some("leave"));
+                on.retain(|(name, _)| !left.contains(name));
+            }
+            "stop" => {
+                let stopped = names(entry, None);
+                let left = |name: &str, service: &str| {
+                    let later = all[at..].iter().filter(|(_, later)| switches(later));
+                    let mut left = later.flat_map(|(_, later)| names(later, Some("leave")));
+                    left.any(|other| other != name && served_by(loaded, &other) == Some(service))
+                };
+                on.retain(|(name, _)| match served_by(loaded, name) {
+                    Some(service) => !(stopped.contains(service) && left(name, service)),
+                    None => true,
+                });
+            }
+            _ => {}
+        }
     }
     for (name, span) in on {
         out.push(
@@ -196,6 +216,12 @@ fn left_in_maintenance(upgrade: &Upgrade, out: &mut Diagnostics) {
             .help("add `- maintenance: {leave: …}` to `thaw:`"),
         );
     }
+}
+
+/// The service that answers at an endpoint.
+fn served_by<'a>(loaded: &'a LoadedPlaybook, endpoint: &str) -> Option<&'a str> {
+    let (_, target) = loaded.playbook.targets.iter().find(|(key, _)| key.text == endpoint)?;
+    target.served_by.as_ref().map(|service| service.value.as_str())
 }
 
 fn left_stopped(upgrade: &Upgrade, out: &mut Diagnostics) {

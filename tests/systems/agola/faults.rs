@@ -167,10 +167,15 @@ fn feed(component: Component, name: &str, words: &[&str], playbook: &[(&str, &st
 
 /// What `validate` says to a copy of the playbook with a mistake in it.
 fn validate(change: (&str, &str)) -> Ran {
+    judged("validate", &[change])
+}
+
+/// What a verb for maintainers says to a copy of the playbook with changes.
+fn judged(verb: &str, changes: &[(&str, &str)]) -> Ran {
     let folder = tempfile::tempdir().unwrap();
-    copy_playbook("agola", &folder.path().join("agola"), &[change]);
+    copy_playbook("agola", &folder.path().join("agola"), changes);
     let mut command = Command::new(BINARY);
-    command.args(["validate", "agola/playbook.yaml"]).current_dir(folder.path()).env("NO_COLOR", "1");
+    command.args([verb, "agola/playbook.yaml"]).current_dir(folder.path()).env("NO_COLOR", "1");
     Ran::of(&command.output().unwrap())
 }
 
@@ -207,4 +212,16 @@ fn the_pipe_mistake_of_the_guide_is_an_error_where_it_stands() {
         |                 ^^^^^^^^^^^^^^^^^^^^^^ belongs to another component
     help: take `migrated[configstore]`, or the endpoint of runservice
     "#);
+}
+
+#[test]
+fn a_maintenance_that_ends_with_its_release_is_no_trap_and_one_that_the_new_release_stays_in_is() {
+    judged("lint", &[]).expect(0, &["no traps found"]);
+    let stays = judged("lint", &[("leave: [new_runservice, new_configstore]", "leave: new_configstore")]);
+    stays
+        .expect(10, &["T010", "maintenance of `new_runservice` is entered and never left", "old_runservice"]);
+    // Somebody has to leave it where nobody stops the service that is in it.
+    let runs_on =
+        judged("lint", &[("      - stop: [runservice, configstore]\n      - edit", "      - edit")]);
+    runs_on.expect(10, &["maintenance of `old_configstore` is entered and never left"]);
 }
