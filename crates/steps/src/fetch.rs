@@ -15,6 +15,7 @@ use switchback_engine::{Condition, Kind, Overlay, Preview, Step, StepError, Work
 use switchback_model::artifact::Artifact;
 use switchback_model::compile::Compile;
 use switchback_model::decode::{Duration as Time, Keyed, Spanned};
+use switchback_model::diagnostic::Diagnostic;
 use switchback_model::plan::{Access, Reversal, Touch};
 use switchback_model::records::{RecordError, Shape, Splitter};
 use switchback_model::text::Template;
@@ -32,8 +33,8 @@ record! {
         pub into: Template,
         /// `true`: it is got once more, and must be the same byte for byte.
         pub twice: Option<bool>,
-        /// Whether an answer without a record, or without a byte, is believed.
-        pub empty: Option<Emptiness>,
+        /// Whether an answer without a record, or without a byte, is believed: `refused` or `allowed`.
+        pub empty: Option<Template>,
         /// For an answer that comes in pages: how they lead on, and what of them is kept.
         pub pages: Option<PagesBody>,
         /// For how long no byte may come. The whole may take as long as it takes.
@@ -70,6 +71,10 @@ impl Kind for FetchKind {
             Some(of) => Some(pages(of, into.format.shape(), body.into.span(), cx)?),
             None => None,
         };
+        let empty = match &body.empty {
+            Some(empty) => emptiness(empty, cx)? == Emptiness::Allowed,
+            None => false,
+        };
         Some(vec![Box::new(Fetch {
             pages,
             url: url(&from, &body.get, cx)?,
@@ -77,10 +82,27 @@ impl Kind for FetchKind {
             from,
             into,
             twice: body.twice == Some(true),
-            empty: body.empty == Some(Emptiness::Allowed),
+            empty,
             idle_ms: millis(body.idle, IDLE_MS),
         })])
     }
+}
+
+/// Reads what is made of an answer with nothing in it, which an input may say.
+fn emptiness(text: &Template, cx: &mut Compile<'_>) -> Option<Emptiness> {
+    let said = cx.text(text)?;
+    let known = Emptiness::ALL.iter().copied().find(|one| one.as_str() == said);
+    if known.is_none() {
+        cx.out.push(
+            Diagnostic::error(
+                "P006",
+                format!("`{said}` is not what can be made of an answer without a record"),
+            )
+            .at(text.span(), "said here")
+            .help("`empty:` is `refused` or `allowed`"),
+        );
+    }
+    known
 }
 
 /// The step.

@@ -156,6 +156,38 @@ fn runs_that_have_not_ended_are_lost_only_where_that_is_wanted() {
 }
 
 #[test]
+fn an_installation_in_which_no_run_ever_ended_is_upgraded_where_that_is_said_and_so() {
+    let allowed = "  no_runs: allowed\n";
+    let mut options = Options { more: allowed, road: "auto", ..Options::default() };
+    options.lab.faults = vec![Fault::NoRuns];
+    let mut site = Installation::of(&options);
+    site.lab.content.logs.clear();
+    let before = site.everything();
+    site.apply().expect(0, &["upgraded"]);
+    site.expect_upgraded();
+    site.run(&["rollback", "--yes"]).expect(0, &["as before"]);
+    site.expect_as_before(&before);
+}
+
+#[test]
+fn an_installation_that_only_seems_to_have_no_runs_is_refused() {
+    let site = Installation::of(&Options { more: "  no_runs: allowed\n", ..Options::default() });
+    site.plan().expect(11, &["shows runs that have ended", "take `no_runs` out"]);
+    // Its object storage has lost its runs, and it counts them still.
+    let export = site.path("var/runservice/export");
+    for kind in ["run", "runconfig"] {
+        std::fs::rename(export.join(kind), site.path("lab").join(kind)).unwrap();
+    }
+    site.plan().expect(11, &["there never was a run", "runcounter", "runs that are lost"]);
+    // Nothing at all answers with success, in both of them.
+    for store in ["runservice", "configstore"] {
+        std::fs::rename(site.path("var").join(store).join("export"), site.path("lab").join(store)).unwrap();
+        std::fs::create_dir(site.path("var").join(store).join("export")).unwrap();
+    }
+    site.plan().expect(11, &["exports no user either"]);
+}
+
+#[test]
 fn an_older_release_goes_to_0_7_1_first() {
     let mut options = Options::default();
     options.lab.old = "v0.6.0".to_owned();
