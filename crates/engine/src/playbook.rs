@@ -66,6 +66,17 @@ impl LoadedPlaybook {
     fn check(&self, registry: &Registry) -> (Diagnostics, BTreeSet<String>) {
         let samples = site_file::samples(&self.playbook);
         let mut cx = self.compile_targets(&samples);
+        let inputs: Vec<String> = self.playbook.inputs.names().map(str::to_owned).collect();
+        for (key, input) in self.playbook.inputs.iter() {
+            match &input.instead_of {
+                Some(of) if of.value == key.text || !inputs.contains(&of.value) => {
+                    let others: Vec<String> =
+                        inputs.iter().filter(|name| **name != key.text).cloned().collect();
+                    cx.unknown("input", &of.value, of.span, &others);
+                }
+                _ => {}
+            }
+        }
         for evidence in &self.playbook.version.detect {
             let span = evidence.r#in.as_ref().map(|name| name.span);
             let span =

@@ -60,6 +60,8 @@ record! {
         pub default: Option<String>,
         /// Whether it may stay away.
         pub optional: Option<bool>,
+        /// Another input, in whose place it is given: exactly one of the two must be.
+        pub instead_of: Option<Spanned<String>>,
         /// What may be chosen, for a `choice`.
         pub of: Vec<String>,
         /// For a `list`: the fields of each thing in it, and their types. With one field, the thing may be written as its value.

@@ -78,6 +78,7 @@ impl SiteFile {
                 None => match &input.default {
                     Some(text) => typed(Value::String(text.clone())).ok(),
                     None if input.optional == Some(true) => None,
+                    None if self.stands_back(playbook, name, input, set) => None,
                     None => {
                         out.push(missing(name, input).at(self.playbook.span, format!("asks for `{name}`")));
                         None
@@ -85,8 +86,34 @@ impl SiteFile {
                 },
             };
             values.insert(name.to_owned(), input_value(input, value));
+            if let Some(other) = input
+                .instead_of
+                .as_ref()
+                .filter(|other| [name, &other.value].into_iter().all(|name| self.gives(name, set)))
+            {
+                out.push(one_too_many(name, &other.value).at(self.playbook.span, "takes one of them"));
+            }
         }
         if out.has_errors() { Err(out) } else { Ok(values) }
+    }
+}
+
+impl SiteFile {
+    fn gives(&self, name: &str, set: &BTreeMap<String, String>) -> bool {
+        set.contains_key(name) || self.inputs.get(name).is_some()
+    }
+
+    /// Whether an input that is not given is not missed: another is given in its place, or is asked for in its own.
+    fn stands_back(
+        &self,
+        playbook: &Playbook,
+        name: &str,
+        input: &Input,
+        set: &BTreeMap<String, String>,
+    ) -> bool {
+        let replaces = |other: &Input| other.instead_of.as_ref().is_some_and(|of| of.value == name);
+        input.instead_of.is_some()
+            || playbook.inputs.iter().any(|(key, other)| replaces(other) && self.gives(&key.text, set))
     }
 }
 
@@ -244,6 +271,14 @@ fn missing(name: &str, input: &Input) -> Diagnostic {
         "add `{name}:` below `inputs:` in the site file, or give `--set {name}=VALUE`; {}",
         help_for(input)
     ))
+}
+
+fn one_too_many(name: &str, other: &str) -> Diagnostic {
+    Diagnostic::error(
+        "S006",
+        format!("inputs `{other}` and `{name}` are given, and each takes the place of the other"),
+    )
+    .help("take one of them out of the site file")
 }
 
 fn example_for(input: &Input) -> String {

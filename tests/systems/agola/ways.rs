@@ -1,6 +1,7 @@
 //! Every way through: by either road, on one config or six, there and back, rehearsed, finalized.
 
 use super::{Installation, Options, look};
+use crate::server::Server;
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt as _;
 use switchback_labs::agola::{Component, Fault};
@@ -193,6 +194,35 @@ fn an_older_release_goes_to_0_7_1_first() {
     options.lab.old = "v0.6.0".to_owned();
     let site = Installation::of(&options);
     site.plan().expect(0, &["0.6.0 → 0.7.1", "install and start 0.7.1"]);
+}
+
+#[test]
+fn into_postgresql_it_is_upgraded_and_leaves_the_databases_as_empty_as_they_were() {
+    let server = Server::shared();
+    let databases = [Component::Runservice, Component::Configstore, Component::Notification]
+        .map(|component| (component, server.database("")));
+    let mut options = Options { road: "auto", ..Options::default() };
+    let url = |(component, name): &(Component, String)| (*component, server.cluster.url(name));
+    options.lab.urls = databases.iter().map(url).collect();
+    let site = Installation::of(&options);
+    let before = site.everything();
+    site.apply().expect(0, &["upgraded"]);
+    site.expect_upgraded();
+    let objects = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
+    let ours = "SELECT count(*) FROM pg_namespace WHERE nspname = 'switchback'";
+    for (component, name) in &databases[..2] {
+        assert_ne!(server.value(name, objects), "0", "{component:?}");
+        assert_eq!(server.value(name, ours), "0", "{component:?}");
+    }
+    site.run(&["rollback", "--yes"]).expect(0, &["as before"]);
+    site.expect_as_before(&before);
+    for (component, name) in &databases {
+        assert_eq!(server.value(name, objects), "0", "{component:?}");
+    }
+    // Somebody else keeps something there.
+    server.run(&databases[0].1, "CREATE TABLE somebodys(id int)");
+    site.plan().expect(11, &["something is there already", "somebodys"]);
+    site.expect_as_before(&before);
 }
 
 #[test]

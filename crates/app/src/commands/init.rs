@@ -40,7 +40,7 @@ fn entry(name: &str, input: &Input) -> String {
     } else {
         value
     };
-    if input.default.is_some() || input.optional == Some(true) {
+    if input.default.is_some() || input.optional == Some(true) || input.instead_of.is_some() {
         text.push_str(&format!("  # {name}: {quoted}\n"));
     } else {
         text.push_str(&format!("  {name}: {quoted}\n"));
@@ -55,6 +55,9 @@ fn requirement(input: &Input) -> String {
     match (&input.default, input.optional) {
         (Some(default), _) => format!(", default {default}"),
         (None, Some(true)) => ", optional".to_owned(),
+        _ if input.instead_of.is_some() => {
+            format!(", instead of {}", input.instead_of.as_ref().map_or("", |other| other.value.as_str()))
+        }
         _ => ", required".to_owned(),
     }
 }

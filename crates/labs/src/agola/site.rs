@@ -34,7 +34,8 @@ pub fn site_text(lab: &Lab, more: &str) -> String {
         }
     }
     for (component, database) in &lab.databases {
-        lines += &format!("  {}_database: {}\n", component.name(), Value::from(database.clone()));
+        let of = if lab.database_type(*component) == "postgres" { "postgres" } else { "database" };
+        lines += &format!("  {}_{of}: {}\n", component.name(), Value::from(database.clone()));
     }
     lines += more;
     for component in SERVED {

@@ -55,7 +55,9 @@ impl Compile<'_> {
         let spec = self.whole(service)?;
         let old = body.old.as_ref().and_then(|identity| self.probe(&identity.is));
         let new = body.new.as_ref().and_then(|identity| self.probe(&identity.is));
-        let stores = body.stores.iter().map(|store| store.value.clone()).collect();
+        // What the site does not have, nothing is kept in.
+        let there = body.stores.iter().filter(|store| !self.broken.contains(&store.value));
+        let stores = there.map(|store| store.value.clone()).collect();
         let rehearse = body.rehearse.as_ref().and_then(|body| self.private(body)).map(Box::new);
         let entrance = body.entrance.unwrap_or(false);
         Some(TargetDef::Service { spec, stores, entrance, old, new, rehearse })
