@@ -34,7 +34,7 @@ fn look(bench: &Bench) {
 }
 
 /// 2. `check` does not say `Applied` of nothing or of a half, and says it of the whole. What it says of each cut is looked at
-/// where law 4 goes on from there.
+///    where law 4 goes on from there.
 pub fn tell_the_truth(fixture: &Fixture) {
     let bench = (fixture.fresh)();
     assert_eq!(bench.condition().is_applied(), !fixture.has_effect, "fresh");

@@ -6,6 +6,7 @@ use crate::probe::{AllRows, Answer, SHOWN};
 use crate::site::{Site, SiteError};
 use crate::tell::Tell;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
