@@ -206,9 +206,19 @@ fn into_postgresql_it_is_upgraded_and_leaves_the_databases_as_empty_as_they_were
     options.lab.urls = databases.iter().map(url).collect();
     let site = Installation::of(&options);
     let before = site.everything();
+    let objects = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
+    // Imported into scratch databases, by new services whose configs lead nowhere else.
+    site.plan().expect(0, &[]);
+    let said = site.run(&["rehearse"]).expect(0, &["rehearsed on copies"]).said();
+    for rehearsed in ["start-runservice:", "start-configstore:", "send-migrated"] {
+        assert!(!said.contains(&format!("  {rehearsed}")), "{rehearsed} is left out:\n{said}");
+    }
+    site.expect_as_before(&before);
+    for (component, name) in &databases {
+        assert_eq!(server.value(name, objects), "0", "{component:?}");
+    }
     site.apply().expect(0, &["upgraded"]);
     site.expect_upgraded();
-    let objects = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
     let ours = "SELECT count(*) FROM pg_namespace WHERE nspname = 'switchback'";
     for (component, name) in &databases[..2] {
         assert_ne!(server.value(name, objects), "0", "{component:?}");
