@@ -25,7 +25,7 @@ fn a_service_on_its_way_out_is_started_again() {
                 Some(_) => break,
             }
         }
-        assert!(met > 1, "{met} cuts met the stop");
+        assert!(met > 0, "no cut met the stop");
     });
 }
 

@@ -48,28 +48,31 @@ fn now(database: &Database, schemas: &[String]) -> Fingerprint {
     Fingerprint::read(database, schemas, &quiet()).unwrap()
 }
 
+/// A run of its own: what others leave on the server for a moment is not its.
+const OWN: &str = "a run of its own";
+
 #[test]
 fn a_backup_is_proven_by_a_restore_and_brings_everything_back() {
     let (server, folder) = (server(), tempfile::tempdir().unwrap());
     let database = server.database(&format!("{EVERYTHING} {ROWS}"));
     let dir = folder.path().join("backup");
-    let report = backup(&database, &lab(), &dir, "run", &quiet()).unwrap();
+    let report = backup(&database, &lab(), &dir, OWN, &quiet()).unwrap();
     assert!(is_private(&dir) && report.bytes > 0 && report.tool.major >= 13);
     assert_eq!(report.rows["\"O'Brien \"\"lab\"\"\".parents"], 502);
     assert!(matches!(report.proven, Proven::Listed(_)));
-    let proven = prove(&database, &dir, &report, "run", &quiet()).unwrap();
+    let proven = prove(&database, &dir, &report, OWN, &quiet()).unwrap();
     assert_eq!(proven, Proven::Restored);
-    assert_eq!(leftovers(&database, "run").unwrap(), Vec::<String>::new());
+    assert_eq!(leftovers(&database, OWN).unwrap(), Vec::<String>::new());
     note_proof(&dir, &proven).unwrap();
     assert_eq!(read_backup(&dir).unwrap().proven, Proven::Restored);
     // Again is a repeat.
-    assert_eq!(backup(&database, &lab(), &dir, "run", &quiet()).unwrap().fingerprint, report.fingerprint);
+    assert_eq!(backup(&database, &lab(), &dir, OWN, &quiet()).unwrap().fingerprint, report.fingerprint);
 
     let outside = now(&database, &["outside".to_owned(), "public".to_owned()]);
     server.run(&database.address().dbname, HAVOC);
-    assert!(matches!(backup(&database, &lab(), &dir, "run", &quiet()), Err(BackupError::Exists { .. })));
+    assert!(matches!(backup(&database, &lab(), &dir, OWN, &quiet()), Err(BackupError::Exists { .. })));
     let mut client = writer(&database);
-    for run in ["run", "other"] {
+    for run in [OWN, "other"] {
         let text = |text: &str| text.to_owned();
         let row = LedgerRow {
             run: text(run),
@@ -82,12 +85,12 @@ fn a_backup_is_proven_by_a_restore_and_brings_everything_back() {
         add(&mut transaction, &row).unwrap();
         transaction.commit().unwrap();
     }
-    let restored = restore(&dir, &database, &lab(), &report.fingerprint, "run", &quiet()).unwrap();
+    let restored = restore(&dir, &database, &lab(), &report.fingerprint, OWN, &quiet()).unwrap();
     assert_eq!(restored, Restored::Replaced);
     assert_eq!(report.fingerprint.differences(&now(&database, &lab())), Vec::<String>::new());
     assert_eq!(now(&database, &["outside".to_owned(), "public".to_owned()]), outside);
-    assert!(!has(&mut client, "run", "s").unwrap() && has(&mut client, "other", "s").unwrap());
-    let restored = restore(&dir, &database, &lab(), &report.fingerprint, "run", &quiet()).unwrap();
+    assert!(!has(&mut client, OWN, "s").unwrap() && has(&mut client, "other", "s").unwrap());
+    let restored = restore(&dir, &database, &lab(), &report.fingerprint, OWN, &quiet()).unwrap();
     assert_eq!(restored, Restored::AlreadyThere);
 }
 
