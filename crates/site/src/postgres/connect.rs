@@ -1,5 +1,6 @@
 //! Connections: where a database is, who we are there, and how a session of ours is set up.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -98,7 +99,7 @@ pub enum Access {
 pub struct Database {
     address: Address,
     config: Config,
-    /// Whether the way to the server was found to keep sessions apart; looked at once, and shared by clones.
+    /// Whether the way to the server was found to keep sessions apart; shared by all of this process that take the same way.
     steady: Arc<Mutex<bool>>,
 }
 
@@ -112,7 +113,8 @@ impl Database {
     /// Takes an address that was read already.
     pub fn at(address: Address) -> Database {
         let config = config(&address);
-        Database { address, config, steady: Arc::new(Mutex::new(false)) }
+        let steady = way(&address);
+        Database { address, config, steady }
     }
 
     /// The same server and user, another database.
@@ -213,6 +215,15 @@ impl Database {
 const NEWER: &str = "SELECT set_config(name, CASE name WHEN 'client_connection_check_interval' THEN '2s' ELSE '0' END, false) \
      FROM pg_catalog.pg_settings WHERE name IN \
      ('client_connection_check_interval', 'idle_session_timeout', 'transaction_timeout')";
+
+/// What is known of the way to a database: one answer for a process, since the look takes sessions of its own.
+fn way(address: &Address) -> Arc<Mutex<bool>> {
+    static WAYS: Mutex<BTreeMap<String, Arc<Mutex<bool>>>> = Mutex::new(BTreeMap::new());
+    let Address { host, hostaddr, port, user, dbname, .. } = address;
+    let way = format!("{host:?} {hostaddr:?} {port} {user:?} {dbname:?}");
+    let mut ways = WAYS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    ways.entry(way).or_default().clone()
+}
 
 fn config(address: &Address) -> Config {
     let mut config = Config::new();
