@@ -378,8 +378,10 @@ impl Step for Transform {
             _ => {}
         }
         lines.extend(self.recipe.equations.iter().map(|equation| format!("must hold: {}", equation)));
-        // Its indexes; and what a command makes, beside whatever it keeps meanwhile in the folder it is given.
-        let copies = if self.foreign().is_some() { 3 } else { 1 };
+        // Its indexes; what later passes make, until it is put behind the first's; and what a command makes, beside whatever it
+        // keeps meanwhile in the folder it is given.
+        let later = u64::from(self.recipe.passes.len() > 1 && self.by != By::Command);
+        let copies = later + if self.foreign().is_some() { 3 } else { 1 };
         Ok(Preview { copies, ..Preview::of(lines, 2000) })
     }
 
