@@ -24,7 +24,7 @@ fn init_explains_every_input() {
       #     start: [docker, compose, -f, /srv/app/compose.new.yaml, up, -d]
       #     start_old: [docker, compose, -f, /srv/app/compose.yaml, up, -d]
       #     status: [sh, -c, 'test -n "$(docker compose -f /srv/app/compose.yaml ps -q)"']
-      #     rehearse: {argv: [/opt/app-new/bin/app]}   # the new program, for a rehearsal; without it, it is left out there
+      #     rehearse: {argv: [/opt/app-new/bin/app, --config, /srv/app/app.yml]}   # the new program with its config, for a rehearsal
       # or, as a program that switchback starts and stops itself:
       # service:
       #   process:

@@ -90,7 +90,8 @@ pub fn spells(plan: &Plan, entries: &[Entry]) -> Vec<Spell> {
                 (None, Some(mode)) => spells.push(Spell {
                     target: target.clone(),
                     since: entry.at.clone(),
-                    reached: mode.reached,
+                    // Another release has not been asked yet whether it is so.
+                    reached: mode.reached && runs(plan, target, &services) == mode.of,
                     until: None,
                 }),
                 (None, None) => {}

@@ -57,6 +57,14 @@ pub enum PrivateError {
         /// The keys, without their values, which may be secret.
         keys: Vec<String>,
     },
+    /// Nothing says to it where a copy of its own is.
+    #[error(
+        "start it: nothing that it is started with names its copy of {target}, and it might find the real one"
+    )]
+    Unnamed {
+        /// The target.
+        target: String,
+    },
     /// The command line names what has no copy.
     #[error("start it with {}: that names what has no copy", quoted(.words))]
     Word {
@@ -261,13 +269,13 @@ impl Elsewhere {
     fn is_astray(&self, names: &[String], value: &str) -> bool {
         let value = value.trim();
         let name = names.last().map_or("", String::as_str).to_ascii_lowercase();
+        // A name can be a place as well: `weights: {"db.example.org:5432": 1}`.
+        if names.iter().any(|name| name.contains('/') || is_with_port(name)) {
+            return true;
+        }
         let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
         if is_number {
             return name.ends_with("port") && !self.ports.iter().any(|port| port.to_string() == value);
-        }
-        // A name can be a place as well: `hosts: {"db.example.org:5432": …}`.
-        if names.iter().any(|name| name.contains('/') || is_with_port(name)) {
-            return true;
         }
         let rest = self.without_copies(value);
         let rest = rest.trim();
@@ -312,32 +320,55 @@ impl Elsewhere {
 }
 
 /// How the names of keys end whose values are places.
-const PLACES: [&str; 16] = [
+const PLACES: &[&str] = &[
     "host",
+    "hosts",
     "hostname",
+    "hostnames",
     "server",
+    "servers",
+    "master",
+    "primary",
+    "replica",
+    "replicas",
+    "nodes",
+    "brokers",
     "addr",
+    "addrs",
     "address",
+    "addresses",
     "endpoint",
     "endpoints",
     "url",
+    "urls",
     "uri",
+    "uris",
     "dsn",
     "path",
+    "paths",
     "dir",
     "folder",
     "file",
     "socket",
     "connstring",
 ];
+/// The words of an address of a database that is written as keywords and values (PostgreSQL's manual, section 34.1.1.1).
+const KEYWORDS: [&str; 5] = ["host", "hostaddr", "service", "dbname", "port"];
 
 /// Whether a text has the shape of a path, a URL, or an address with or without a port.
 fn names_a_place(text: &str) -> bool {
     text.contains(['/', '\\', '@'])
         || text.contains("::")
         || is_with_port(text)
+        || text.replace(" =", "=").split(|c: char| !(c.is_alphanumeric() || c == '=')).any(is_of_an_address)
         || text.to_ascii_lowercase().contains("localhost")
         || text.split(|c: char| !(c.is_alphanumeric() || matches!(c, '.' | '-' | '_'))).any(is_dotted)
+}
+
+/// `host=db`.
+fn is_of_an_address(word: &str) -> bool {
+    word.split_once('=')
+        .is_some_and(|(name, _)| KEYWORDS.iter().any(|keyword| name.eq_ignore_ascii_case(keyword)))
 }
 
 /// `host:80`, `:80`.
@@ -454,8 +485,14 @@ mod tests {
             "http://127.0.0.1:12345@ci/",
             "s3://bucket",
             "app.sock",
+            "host=dbserver dbname=app",
+            "dbname = app user=app",
+            "service=app",
         ] {
             assert!(elsewhere.is_astray(&["key".to_owned()], place), "{place}");
+        }
+        for (names, value) in [(["db", "hosts"], "dbserver"), (["weights", "10.0.0.5:6379"], "1")] {
+            assert!(elsewhere.is_astray(&names.map(str::to_owned), value), "{names:?}");
         }
         for fine in [
             "",

@@ -121,7 +121,10 @@ impl<'a> Known<'a> {
     pub fn is_shared(&self, store: &str) -> Result<bool, StepError> {
         for (name, def) in self.site.targets() {
             let TargetDef::Service { stores, .. } = def else { continue };
+            // A real one that a rehearsal leaves alone is not at the copies.
+            let apart = self.site.privates().is_some_and(|privates| !privates.specs.contains_key(name));
             if name != self.name
+                && !apart
                 && stores.iter().any(|one| one == store)
                 && Known::of(self.site, name)?.runs()?
             {

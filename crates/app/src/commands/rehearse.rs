@@ -42,6 +42,10 @@ pub fn run(global: &Global, file: Option<&Path>, keep: bool, output: &Output) ->
     let result = rehearse(&context, &plan, &folder, keep, global.verbose, output);
     if keep {
         output.say(&format!("the copies are in {}", folder.display()));
+    } else if let Err(complaint) = end_leftovers(&folder) {
+        // The record by which the next rehearsal finds it lies there.
+        output.say(&format!("the copies in {} stay: a service still runs over them", folder.display()));
+        return result.and(Err(complaint));
     } else if let Err(error) = std::fs::remove_dir_all(&folder) {
         output.say(&format!("cannot remove {}: {error}", folder.display()));
     }
@@ -111,6 +115,9 @@ fn rehearse(
     // The copies have fewer steps than the plan: the view has to count by theirs.
     let bus = views::bus(output, &rehearsal.session.plan.clone(), verbose);
     let accepted = plan.losses.iter().map(|loss| loss.id.clone()).collect();
+    if !rehearsal.privates.is_empty() {
+        output.say(&format!("services run privately, {}", held().1));
+    }
     let mut runner = rehearsal.session.begin(accepted, bus, tell, false)?;
     let forward = runner.run()?;
     if forward != Outcome::Upgraded {
@@ -143,6 +150,22 @@ fn rehearse(
         .state(ONLY_COPIES));
     }
     report(context, &rehearsal, output)
+}
+
+/// What holds the services that run privately, for machines and for people.
+fn held() -> (&'static str, &'static str) {
+    match Strength::of_this_kernel() {
+        Strength::FilesAndPorts => {
+            ("files-and-ports", "held by the kernel to their copies and to TCP ports of their own")
+        }
+        Strength::Files => (
+            "files",
+            "held by the kernel to their copies; to their ports by their configs alone, for it is older than 6.7",
+        ),
+        Strength::None => {
+            ("nothing", "held to their copies and ports by their configs alone: this kernel has no Landlock")
+        }
+    }
 }
 
 /// Ends what runs privately, so that nobody writes to the copies that are compared.
@@ -222,7 +245,7 @@ fn report(context: &Context, rehearsal: &Rehearsal, output: &Output) -> Result<u
     let left: Vec<_> = rehearsal.left_out.iter().map(|(id, why)| json!({ "step": id, "why": why })).collect();
     if output.json {
         output.value(
-            &json!({ "rehearsed": true, "data_ms": down, "way_back_ms": back, "not_rehearsed": left, "ran_privately": rehearsal.privates }),
+            &json!({ "rehearsed": true, "data_ms": down, "way_back_ms": back, "not_rehearsed": left, "ran_privately": rehearsal.privates, "held_to": held().0 }),
         );
         return Ok(exit::DONE);
     }
@@ -240,12 +263,7 @@ fn report(context: &Context, rehearsal: &Rehearsal, output: &Output) -> Result<u
     }
     if !rehearsal.privates.is_empty() {
         let names: Vec<&str> = rehearsal.privates.keys().map(String::as_str).collect();
-        let held = match Strength::of_this_kernel() {
-            Strength::FilesAndPorts => "held by the kernel to their copies and ports",
-            Strength::Files => "held by the kernel to their copies",
-            Strength::None => "over copies, by their configs alone: this kernel has no Landlock",
-        };
-        output.say(&format!("ran privately, {held}: {}", names.join(", ")));
+        output.say(&format!("ran privately, {}: {}", held().1, names.join(", ")));
     }
     let frozen = plan.steps.iter().filter(|step| step.phase == Phase::Change).count();
     output.say(&format!(

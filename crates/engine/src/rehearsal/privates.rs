@@ -82,7 +82,8 @@ pub(super) fn privates(
         match elsewhere.launch(&candidate.launch.argv, &candidate.launch.env) {
             Ok((argv, env)) => {
                 let launch = Launch { argv, env, cwd: Some(home) };
-                let spec = PrivateSpec { launch, reads, elsewhere, cage };
+                let stores = stores(candidate.name, copies);
+                let spec = PrivateSpec { launch, reads, stores, elsewhere, cage };
                 privates.specs.insert(candidate.name.to_owned(), spec);
             }
             Err(why) => privates.leave_out(candidate.name, left_out(candidate.name, &why.to_string())),
@@ -204,6 +205,16 @@ fn reads(def: &PrivateDef, copies: &BTreeMap<String, TargetDef>, home: &Path) ->
         Some(PrivateRead { def: file.clone(), from, to: home.join(format!("{}.{end}", file.target)) })
     };
     def.reads.iter().filter_map(read).collect()
+}
+
+/// What a service stores in, and where the copies of that are.
+fn stores(service: &str, copies: &BTreeMap<String, TargetDef>) -> Vec<(String, String)> {
+    let Some(TargetDef::Service { stores, .. }) = copies.get(service) else { return Vec::new() };
+    let place = |store: &String| match copies.get(store)? {
+        TargetDef::Postgres { url, .. } => Some((store.clone(), url.clone())),
+        other => Some((store.clone(), other.path()?.to_owned())),
+    };
+    stores.iter().filter_map(place).collect()
 }
 
 /// Every number in the targets that could be a port: a private service is given none of them, whether somebody listens there

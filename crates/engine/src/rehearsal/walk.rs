@@ -150,16 +150,20 @@ fn started(planned: &PlannedStep) -> Vec<String> {
 /// they name what has no copy.
 fn look_through(service: &str, site: &mut Site, texts: &Texts) {
     let Some(spec) = site.privates().and_then(|privates| privates.specs.get(service)) else { return };
-    let mut wrong = None;
+    let (mut wrong, mut configs) = (None, Vec::new());
     for read in &spec.reads {
         let target = &read.def.target;
         let text = texts.get(target).cloned().map_or_else(|| site.read_file(target), Ok);
         let made = match text {
-            Ok(text) => spec.elsewhere.config(&read.def, &text).map(drop).map_err(|error| error.to_string()),
+            Ok(text) => spec.elsewhere.config(&read.def, &text).map_err(|error| error.to_string()),
             Err(error) => Err(format!("read {target}: {error}")),
         };
-        wrong = wrong.or(made.err());
+        match made {
+            Ok(made) => configs.push(made),
+            Err(why) => wrong = wrong.or(Some(why)),
+        }
     }
+    let wrong = wrong.or(spec.is_told(&configs).err().map(|error| error.to_string()));
     if let (Some(why), Some(privates)) = (wrong, site.privates_mut()) {
         privates.leave_out(service, left_out(service, &why));
     }

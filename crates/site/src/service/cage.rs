@@ -1,8 +1,9 @@
 //! What the kernel forbids a private service, whatever its config says: it may write nowhere but in its own folders, listen
-//! and connect nowhere but at its own ports, and signal nobody outside; and it ends with us.
+//! and connect at no TCP port but those it is given, and signal nobody outside; and it ends with us.
 //!
 //! The rules are those of Landlock (docs.kernel.org/userspace-api/landlock.html), which needs no rights: files since
-//! Linux 5.13, ports since 6.7, signals since 6.12, sockets of other folders since later. An older kernel enforces less, and whoever starts the service says so.
+//! Linux 5.13, ports since 6.7, signals since 6.12, sockets of other folders since later. An older kernel enforces less, and
+//! whoever rehearses says so.
 
 use std::io;
 use std::os::unix::process::CommandExt;

@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use switchback_model::private::{Elsewhere, PrivateFile};
+use switchback_model::private::{Elsewhere, PrivateError, PrivateFile};
 
 use super::cage::Cage;
 use super::error::ServiceError;
@@ -41,6 +41,8 @@ pub struct PrivateSpec {
     pub launch: Launch,
     /// The configs that it reads.
     pub reads: Vec<PrivateRead>,
+    /// What it stores in, by target, and where the copy of that is: it has to be told.
+    pub stores: Vec<(String, String)>,
     /// Where it is.
     pub elsewhere: Elsewhere,
     /// What holds it.
@@ -51,6 +53,25 @@ impl PrivateSpec {
     /// Returns where it answers.
     pub fn base(&self) -> String {
         format!("http://127.0.0.1:{}", self.elsewhere.port)
+    }
+
+    /// Refuses a service that might find the real config or the real database by itself: each config has to be named by the
+    /// command line or the environment, and each store by those or by one of the `configs` that were made.
+    pub fn is_told(&self, configs: &[String]) -> Result<(), PrivateError> {
+        let words: Vec<&String> = self.launch.argv.iter().skip(1).chain(self.launch.env.values()).collect();
+        let read = |read: &PrivateRead| {
+            let to = read.to.display().to_string();
+            (!words.iter().any(|word| word.contains(&to))).then(|| read.def.target.clone())
+        };
+        let stored = |(target, copy): &(String, String)| {
+            let mut texts = words.iter().copied().chain(configs);
+            (!texts.any(|text| text.contains(copy))).then(|| target.clone())
+        };
+        let unnamed = self.reads.iter().find_map(read).or_else(|| self.stores.iter().find_map(stored));
+        match unnamed {
+            Some(target) => Err(PrivateError::Unnamed { target }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -104,6 +125,7 @@ impl PrivateService {
             let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
             made.map_err(|source| ServiceError::Io { action: "make", path: folder.clone(), source })?;
         }
+        let mut configs = Vec::new();
         for read in &self.spec.reads {
             let text = read_text(&read.from)?;
             let made = self.spec.elsewhere.config(&read.def, &text).map_err(|source| self.refused(source))?;
@@ -119,11 +141,12 @@ impl PrivateService {
                 let source = io::Error::other("it does not say what was written");
                 return Err(ServiceError::Io { action: "read back", path: read.to.clone(), source });
             }
+            configs.push(there);
         }
-        Ok(())
+        self.spec.is_told(&configs).map_err(|source| self.refused(source))
     }
 
-    fn refused(&self, source: switchback_model::private::PrivateError) -> ServiceError {
+    fn refused(&self, source: PrivateError) -> ServiceError {
         ServiceError::Private { name: self.name.clone(), source }
     }
 
@@ -214,4 +237,46 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
     }
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     io::Write::write_all(&mut file, text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use switchback_model::config::{ConfigFormat, Edits};
+
+    #[test]
+    fn a_service_that_is_not_told_where_its_copies_are_is_refused() {
+        let edits =
+            Edits { format: ConfigFormat::Yaml, rename: Vec::new(), set: Vec::new(), delete: Vec::new() };
+        let def = PrivateFile { target: "config".to_owned(), edits, keep: Vec::new() };
+        let read =
+            PrivateRead { def, from: "/r/copies/config".into(), to: "/r/private/app/config.yml".into() };
+        let spec = |argv: &[&str], env: &[(&str, &str)]| PrivateSpec {
+            launch: Launch {
+                argv: argv.iter().map(|word| (*word).to_owned()).collect(),
+                cwd: None,
+                env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            },
+            reads: vec![read.clone()],
+            stores: vec![("db".to_owned(), "postgres://u@h/switchback_1".to_owned())],
+            elsewhere: Elsewhere {
+                root: "/r".to_owned(),
+                folder: "/r/private/app".to_owned(),
+                port: 28_001,
+                real_port: None,
+                ports: vec![28_001],
+                moves: Vec::new(),
+            },
+            cage: Cage { home: "/r/private/app".into(), folders: Vec::new(), ports: vec![28_001] },
+        };
+        let unnamed = |target: &str| Err(PrivateError::Unnamed { target: target.to_owned() });
+        let config = ["db: postgres://u@h/switchback_1\n".to_owned()];
+        // Without its flag it would read the config of the real one, wherever that lies by default.
+        assert_eq!(spec(&["/opt/app"], &[]).is_told(&config), unnamed("config"));
+        assert_eq!(spec(&["/opt/app"], &[("CONFIG", "/r/private/app/config.yml")]).is_told(&config), Ok(()));
+        let told = spec(&["/opt/app", "--config=/r/private/app/config.yml"], &[]);
+        assert_eq!(told.is_told(&config), Ok(()));
+        // One that names no database finds the one that is there by default.
+        assert_eq!(told.is_told(&["db: {name: app}\n".to_owned()]), unnamed("db"));
+    }
 }

@@ -93,7 +93,7 @@ mod tests {
         };
         let cage = Cage { home: folder.to_owned(), folders: Vec::new(), ports: vec![port] };
         let launch = Launch { argv: vec!["true".to_owned()], cwd: None, env: BTreeMap::new() };
-        PrivateSpec { launch, reads: Vec::new(), elsewhere, cage }
+        PrivateSpec { launch, reads: Vec::new(), stores: Vec::new(), elsewhere, cage }
     }
 
     #[test]
